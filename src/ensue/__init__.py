@@ -1,0 +1,64 @@
+"""ensue: from an event log to "what comes next", honestly evaluated and served.
+
+    import ensue
+
+    log = ensue.read("events.csv")
+    split = ensue.split(log)
+    recommender = ensue.fit("markov", split.before_test)
+    print(ensue.evaluate(recommender, split))
+    print(recommender.recommend(["item-1", "item-7"], k=5).items)
+
+The names below are imported when they are first used, so that `import ensue` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "EventLog": "ensue.events.log",
+    "Recommender": "ensue.ranking",
+    "audit": "ensue.events.audit",
+    "evaluate": "ensue.evaluation",
+    "fetch": "ensue.events.datasets",
+    "fit": "ensue.model",
+    "load": "ensue.ladder",
+    "models": "ensue.model",
+    "read": "ensue.events.source",
+    "run": "ensue.ladder",
+    "save": "ensue.artifacts",
+    "simulate": "ensue.events.simulate",
+    "split": "ensue.splits",
+}
+
+__all__ = ["EventLog", "Recommender", "__version__", *sorted(set(_HOMES) - {"EventLog", "Recommender"})]
+
+if TYPE_CHECKING:
+    from ensue.artifacts import save as save
+    from ensue.evaluation import evaluate as evaluate
+    from ensue.events.audit import audit as audit
+    from ensue.events.datasets import fetch as fetch
+    from ensue.events.log import EventLog as EventLog
+    from ensue.events.simulate import simulate as simulate
+    from ensue.events.source import read as read
+    from ensue.ladder import load as load
+    from ensue.ladder import run as run
+    from ensue.model import fit as fit
+    from ensue.model import models as models
+    from ensue.ranking import Recommender as Recommender
+    from ensue.splits import split as split
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ensue' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,176 @@
+"""A saved model: a folder of plain files that runs no code when it is read.
+
+    model.json            what it is: format, model, settings, facts, sizes, a checksum of every other file
+    catalogue.parquet     items in index order with their counts, titles and features
+    weights.safetensors   the arrays of a counting model, or the weights of a network
+    network.onnx          the graph that serves a network, weights inside
+
+It is written beside its place and moved there in one step, so that a reader never meets half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+import ensue
+from ensue.catalogue import Catalogue
+from ensue.errors import ArtifactError
+from ensue.ranking import Recommender
+
+FORMAT = 1
+DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
+LARGEST_DESCRIPTION = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """What a folder holds, checked: ready to be made to answer by `ensue.runtime`.
+
+    Attributes:
+        folder: where it lies.
+        description: the content of model.json.
+        catalogue: the items.
+        arrays: the weights by name.
+        graph: the path of the ONNX graph, or None for a counting model.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    catalogue: Catalogue
+    arrays: Mapping[str, NDArray[Any]]
+    graph: Path | None
+
+
+def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | None = None) -> Path:
+    """Writes a recommender to a folder; what was there before is replaced once the new one is whole.
+
+    Args:
+        recommender: fitted; a network is exported to ONNX here.
+        folder: new, empty, or an artifact that is to be replaced.
+        facts: what else to keep in model.json: metrics, the fingerprint of the data, ...
+
+    Raises:
+        ArtifactError: the folder holds something that is not an artifact.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / DESCRIPTION).exists())):
+        raise ArtifactError(f"{folder} holds something other than a model: choose another folder, or empty it first.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write(recommender, fresh, dict(facts or {}))
+        os.chmod(fresh, 0o755)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            os.replace(folder, old / "replaced")
+            os.replace(fresh, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> None:
+    catalogue = recommender.catalogue
+    table = catalogue.features if catalogue.features is not None else catalogue.ids.rename("item").to_frame()
+    table.with_columns(pl.Series("training_events", catalogue.counts)).write_parquet(folder / ITEMS)
+    parts = recommender.scoring.parts()
+    arrays = {name: np.ascontiguousarray(array) for name, array in parts.arrays.items()}
+    save_file(arrays, folder / WEIGHTS)
+    if parts.graph is not None:
+        (folder / GRAPH).write_bytes(parts.graph)
+    description = {
+        "format": FORMAT,
+        "ensue": ensue.__version__,
+        "kind": "counting" if parts.graph is None else "network",
+        "model": recommender.model,
+        "settings": dict(recommender.settings),
+        "scoring": dict(parts.settings),
+        "exclude_seen": recommender.exclude_seen,
+        "items": len(catalogue),
+        "facts": dict(recommender.facts) | facts,
+        "files": {path.name: _checksum(path) for path in sorted(folder.iterdir())},
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read(folder: Path) -> Artifact:
+    """A checked artifact.
+
+    Raises:
+        ArtifactError: the folder is no artifact, of a later format, or damaged; the message names the file.
+    """
+    folder = Path(folder)
+    description = describe(folder)
+    files = description["files"]
+    expected = {ITEMS, WEIGHTS} | ({GRAPH} if description["kind"] == "network" else set())
+    if set(files) != expected:
+        raise ArtifactError(f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew.")
+    for name, checksum in files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise ArtifactError(f"{path} is missing or no plain file; copy the whole folder of the model.")
+        if _checksum(path) != checksum:
+            raise ArtifactError(f"{path} has been changed or damaged since it was saved; copy or save the model anew.")
+    try:
+        table = pl.read_parquet(folder / ITEMS)
+        arrays = load_file(folder / WEIGHTS)
+    except (pl.exceptions.PolarsError, SafetensorError, OSError) as fault:
+        raise ArtifactError(f"{folder} cannot be read ({fault}); copy or save the model anew.") from fault
+    catalogue = Catalogue(
+        table["item"].cast(pl.String),
+        table["training_events"].cast(pl.Int64).to_numpy(),
+        table.drop("training_events") if len(table.columns) > 2 else None,
+    )
+    if len(catalogue) != description["items"]:
+        raise ArtifactError(f"{folder / ITEMS} holds {len(catalogue)} items, model.json says {description['items']}.")
+    return Artifact(folder, description, catalogue, arrays, folder / GRAPH if GRAPH in expected else None)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The content of an artifact's model.json, checked for its shape only.
+
+    Raises:
+        ArtifactError: it is missing, not JSON, of a later format, or lacks an entry.
+    """
+    path = Path(folder) / DESCRIPTION
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out {folder}` makes one.")
+    if path.stat().st_size > LARGEST_DESCRIPTION:
+        raise ArtifactError(f"{path} is larger than {LARGEST_DESCRIPTION} bytes; this is no {DESCRIPTION} of ours.")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        raise ArtifactError(f"{path} is not JSON ({fault}); copy or save the model anew.") from fault
+    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+        raise ArtifactError(f"{path} has no format number; this is no {DESCRIPTION} of ours.")
+    if description["format"] > FORMAT:
+        raise ArtifactError(f"{path} is of format {description['format']}; this ensue reads up to {FORMAT}: upgrade ensue.")
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "kind": str, "model": str, "settings": dict, "scoring": dict, "exclude_seen": bool, "items": int, "files": dict,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        if not isinstance(description.get(name), kind):
+            raise ArtifactError(f"{path} has no proper entry '{name}'; copy or save the model anew.")
+    return description
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,44 @@
+"""Parquet, plain or inside gzip."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import polars as pl
+
+from ensue.errors import DataError
+from ensue.events.readers import content
+from ensue.events.readers.table import REJECTED, Options, RawTable, Reader
+
+
+def read(path: Path, options: Options) -> RawTable:
+    """The rows of a Parquet file with the types they have; lines are row numbers counting from 1.
+
+    Raises:
+        DataError: the file is broken or has no rows.
+    """
+    packed = path.read_bytes()[:2] == b"\x1f\x8b"
+    try:
+        frame = pl.read_parquet(io.BytesIO(content.content(path)) if packed else path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path.name} is a broken Parquet file ({first}): write it again.") from None
+    if not frame.height:
+        raise DataError(
+            f"{path.name} has columns ({', '.join(frame.columns)[:80]}) and no rows: nothing to read."
+        )
+    return RawTable(
+        file=path.name,
+        frame=frame,
+        lines=pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True).alias("line"),
+        rejected=pl.DataFrame(schema=REJECTED),
+        rows=frame.height,
+    )
+
+
+def _recognises(path: Path) -> bool:
+    return content.head(path, 4) == b"PAR1"
+
+
+READERS = (Reader("parquet", "Parquet", rank=1, recognises=_recognises, read=read),)

@@ -1,0 +1,62 @@
+"""One sequence a line, "user item item item ...", in the order of the events: the form of S3-Rec and its followers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from ensue.events.readers import content
+from ensue.events.readers.table import Options, RawTable, Reader, rejected
+
+_GAP = r"[^ \t\r]+"
+
+
+def read(path: Path, options: Options) -> RawTable:
+    """One row per event, with the line of its sequence; a line with a user and no item is set aside.
+
+    Raises:
+        DataError: no text.
+    """
+    data, notes = content.text(content.content(path), path.name)
+    lines = pl.DataFrame({"text": data.decode().split("\n")}, schema={"text": pl.String})
+    parts = (
+        lines.with_columns(line=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+        .select("line", "text", fields=pl.col("text").str.extract_all(_GAP))
+        .filter(pl.col("fields").list.len() > 0)
+    )
+    alone = parts.filter(pl.col("fields").list.len() < 2)
+    events = (
+        parts.filter(pl.col("fields").list.len() > 1)
+        .select("line", user=pl.col("fields").list.first(), item=pl.col("fields").list.slice(1))
+        .explode("item")
+    )
+    return RawTable(
+        file=path.name,
+        frame=events.select("user", "item"),
+        lines=events["line"],
+        rejected=rejected(alone["line"], "a user and no items", alone["text"]),
+        rows=events.height + alone.height,
+        columns={"user": "user", "item": "item"},
+        notes=(
+            *notes,
+            f"each line of {path.name} is a user and the user's items in their order; there are no times",
+        ),
+    )
+
+
+def _recognises(path: Path) -> bool:
+    """A .txt file whose first lines are spaced words in varying number, without any other delimiter."""
+    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return False
+    lines = [line.split() for line in content.head(path).split(b"\n")[:200] if line.strip()]
+    head = content.head(path)
+    if any(mark in head for mark in (b",", b";", b"\t", b"|", b"\0", b"::", b'"')) or len(lines) < 2:
+        return False
+    counts = {len(fields) for fields in lines[:-1]}
+    return min(counts) >= 2 and len(counts) > 1
+
+
+READERS = (
+    Reader("sequences", "text with 'user item item ...' a line", rank=3, recognises=_recognises, read=read),
+)

@@ -1,0 +1,247 @@
+"""One TOML file is one reproducible experiment: what is read, how it is split, which models run.
+
+The file is checked against the dataclasses below before any work begins, and all its faults are told at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from ensue.errors import ConfigError, EnsueError, nearest
+from ensue.metrics import metric
+from ensue.model import Model, models
+
+STRICT = {"extra": "forbid", "strict": True}
+LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+DEFAULT_LADDER = ("popular", "recent", "markov", "rules", "lstm", "transformer")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the log comes from.
+
+    Attributes:
+        source: a file or folder, the name of a public data set ("ml-100k"), or "simulated".
+        format: name of a reader; recognised if empty.
+        columns: canonical column -> name in the source, for those that are not recognised.
+        delimiter: of delimited text; found out if empty.
+        quoting: False takes double quotes as plain characters.
+        decimal: mark before the fraction, "." or ",".
+        time_unit: of the time column; recognised if empty.
+    """
+
+    source: str = ""
+    format: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str = ""
+    quoting: bool = True
+    decimal: str = "."
+    time_unit: str = ""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Sequencing:
+    """What a sequence is.
+
+    Attributes:
+        by: "user", or "session".
+        session_gap: cut sessions where more than this many seconds pass; 0 keeps the log's own sessions.
+    """
+
+    by: Literal["user", "session"] = "user"
+    session_gap: float = 0.0
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How the log is split.
+
+    Attributes:
+        rule: "temporal", "last", "ratio", or "auto" to follow the audit.
+        test: share of the events (temporal) or of each user's events (ratio) that is tested.
+        validation: share of what is left that models are chosen on.
+    """
+
+    rule: Literal["auto", "temporal", "last", "ratio"] = "auto"
+    test: float = 0.1
+    validation: float = 0.1
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """How models are measured.
+
+    Attributes:
+        targets: "successive" (every event of the test part) or "last" (the last of each user).
+        exclude_seen: true, false, or "auto" to follow the audit's share of repeats.
+        metrics: names such as "ndcg@10"; the usual ones if empty.
+        choose_on: the metric on validation by which the best model is chosen.
+    """
+
+    targets: Literal["successive", "last"] = "successive"
+    exclude_seen: bool | Literal["auto"] = "auto"
+    metrics: tuple[str, ...] = ()
+    choose_on: str = "ndcg@10"
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole run: everything that its result depends on, but for the data and the version.
+
+    Attributes:
+        data: where the log comes from.
+        sequences: what a sequence is.
+        split: how the log is split.
+        evaluation: how models are measured.
+        models: label -> settings of a model; the entry `model` names it where the label does not. Empty takes the
+            ladder from popularity to a Transformer.
+        out: folder of the run.
+        seed: same seed, same bits on one machine.
+        refit: fit the tested models anew on training and validation together.
+        max_minutes: how long one network may train; 0 is no limit. Meeting it makes a result depend on the machine.
+        keep_histories: keep users' histories beside the models, so that `ensue recommend RUN --user ID` answers.
+    """
+
+    data: Data = Data()
+    sequences: Sequencing = Sequencing()
+    split: Splitting = Splitting()
+    evaluation: Evaluating = Evaluating()
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    out: str = ""
+    seed: int = 0
+    refit: bool = True
+    max_minutes: float = 10.0
+    keep_histories: bool = True
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    def to_json(self) -> dict[str, Any]:
+        """The experiment as plain values; `experiment_of` makes the same one of them."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """The experiment of a TOML file; a relative source or folder is meant from the file's own folder.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or has faults; all of them are listed.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        raise ConfigError(f"There is no experiment file {path}.") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{path} is not TOML: {fault}.") from fault
+    except OSError as fault:
+        raise ConfigError(f"{path} cannot be read: {fault.strerror}.") from fault
+    experiment = experiment_of(content, str(path))
+    beside = path.parent / experiment.data.source
+    data = replace(experiment.data, source=str(beside)) if beside.exists() and experiment.data.source else experiment.data
+    out = str(path.parent / experiment.out) if experiment.out else ""
+    return replace(experiment, data=data, out=out)
+
+
+def experiment_of(content: Mapping[str, Any], where: str = "experiment") -> Experiment:
+    """The experiment of plain values, as TOML or JSON gives them.
+
+    Raises:
+        ConfigError: all faults at once: unknown keys with the nearest known one, values of a wrong kind, models and
+            metrics that do not exist.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        experiment = TypeAdapter(Experiment).validate_json(json.dumps(content, default=str))
+        faults: list[str] = []
+    except ValidationError as found:
+        faults = [_fault(error, content) for error in found.errors()]
+        experiment = None
+    described = content.get("models", {})
+    if isinstance(described, Mapping):
+        for label, settings in described.items():
+            if isinstance(settings, Mapping):
+                faults += _model_faults(str(label), settings)
+    if experiment is not None:
+        faults += _metric_faults((*experiment.evaluation.metrics, experiment.evaluation.choose_on))
+    if faults or experiment is None:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise ConfigError(f"{where} has {len(faults)} {'fault' if len(faults) == 1 else 'faults'}:\n{listed}")
+    return experiment
+
+
+def described_model(label: str, settings: Mapping[str, Any]) -> Model:
+    """The model of one entry of `[models]`.
+
+    Raises:
+        ConfigError: there is no such model, or its settings have faults (all of them are listed).
+    """
+    faults, model = _read_model(label, settings)
+    if model is None:
+        raise ConfigError("\n".join(faults))
+    return model
+
+
+def _model_faults(label: str, settings: Mapping[str, Any]) -> list[str]:
+    return _read_model(label, settings)[0]
+
+
+def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Model | None]:
+    from pydantic import TypeAdapter, ValidationError
+
+    if not LABEL.fullmatch(label):
+        return [f"models.{label}: a label is a folder's name: letters, digits, '-', '_' and '.' only."], None
+    own = dict(settings)
+    name = own.pop("model", label)
+    try:
+        kind = models.get(str(name))
+        return [], TypeAdapter(kind).validate_json(json.dumps(own, default=str))
+    except ValidationError as found:
+        known = [entry.name for entry in fields(kind)]
+        return [_told(error, ("models", label), known) for error in found.errors()], None
+    except EnsueError as fault:
+        return [f"models.{label}: {fault}"], None
+
+
+def _metric_faults(names: Iterable[str]) -> list[str]:
+    faults = []
+    for name in names:
+        try:
+            metric(name)
+        except EnsueError as fault:
+            faults.append(f"evaluation: {fault}")
+    return faults
+
+
+def _fault(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """One fault of the file's own tables."""
+    kind: Any = Experiment
+    for step in error["loc"][:-1]:
+        types = {entry.name: type(getattr(Experiment(), entry.name)) for entry in fields(Experiment)}
+        kind = types.get(str(step), kind) if kind is Experiment else kind
+    known = [entry.name for entry in fields(kind)] if hasattr(kind, "__dataclass_fields__") else []
+    return _told(error, (), known)
+
+
+def _told(error: Mapping[str, Any], before: tuple[str, ...], known: list[str]) -> str:
+    """A fault in words: where, what, the value, and the nearest right key."""
+    place = ".".join([*before, *(str(step) for step in error["loc"] if "[" not in str(step))])
+    if error["type"] == "unexpected_keyword_argument":
+        key = str(error["loc"][-1])
+        return f"{place}: there is no such key; known are {', '.join(known) or 'none'}.{nearest(key, known)}"
+    return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."

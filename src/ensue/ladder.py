@@ -1,0 +1,283 @@
+"""The ladder: every model of an experiment fitted, chosen on validation, refitted, saved, and tested as saved."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import ensue
+from ensue import artifacts, runtime
+from ensue.errors import ArtifactError, ConfigError, EnsueError, MissingExtraError, ModelError
+from ensue.evaluation import DEFAULT, Evaluation, evaluate
+from ensue.events import datasets
+from ensue.events.audit import Audit, audit
+from ensue.events.log import EventLog
+from ensue.events.simulate import demo_log
+from ensue.events.source import read
+from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
+from ensue.metrics import metric
+from ensue.model import Conditions, Model, Training
+from ensue.progress import Progress, Silent
+from ensue.ranking import Recommender
+from ensue.splits import Split, split
+
+RESULTS, HISTORIES, MODELS = "run.json", "histories.parquet", "models"
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """One model of the ladder, as it was measured.
+
+    Attributes:
+        label: its name in the experiment.
+        model: the description that was fitted.
+        validation: the metric that the best is chosen by, on the validation part; None if that has no targets.
+        test: its figures on the test part, taken through the saved artifact.
+        fit_seconds: time to fit, choose and refit.
+        test_seconds: time to rank all test targets.
+        folder: where it is saved.
+        facts: what the fit says of itself.
+    """
+
+    label: str
+    model: Model
+    validation: float | None
+    test: Evaluation
+    fit_seconds: float
+    test_seconds: float
+    folder: Path
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The row for programs."""
+        return {
+            "label": self.label,
+            "model": self.model.name,
+            "settings": self.model.settings(),
+            "validation": self.validation,
+            "test": self.test.to_json(),
+            "fit_seconds": round(self.fit_seconds, 3),
+            "test_seconds": round(self.test_seconds, 3),
+            "facts": dict(self.facts),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an experiment came to.
+
+    Attributes:
+        experiment: as it was run, every automatic choice filled in.
+        log: what was read.
+        audit: what the log is.
+        split: which events were tested.
+        rungs: the models, in the order of the experiment.
+        best: label of the one that was best on validation.
+        folder: where it all lies.
+        skipped: models that could not run, with the reason.
+    """
+
+    experiment: Experiment
+    log: EventLog
+    audit: Audit
+    split: Split
+    rungs: tuple[Rung, ...]
+    best: str
+    folder: Path
+    skipped: Mapping[str, str]
+
+    @property
+    def recommender(self) -> Recommender:
+        """The best model, loaded as it will be served."""
+        return runtime.load(self.folder / MODELS / self.best)
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole outcome for programs; no user's id is in it."""
+        return {
+            "ensue": ensue.__version__,
+            "experiment": self.experiment.to_json(),
+            "data": {"fingerprint": self.log.fingerprint(), "reading": self.log.reading.to_json()},
+            "audit": self.audit.to_json(),
+            "split": {"rule": self.split.name, "sizes": self.split.sizes, "leaks": self.split.leaks},
+            "models": [rung.to_json() for rung in self.rungs],
+            "best": self.best,
+            "skipped": dict(self.skipped),
+        }
+
+
+def load_log(data: Data, say: Any = None) -> EventLog:
+    """The log that an experiment names: a path, a public data set, or a simulated one."""
+    if data.source == SIMULATED:
+        return demo_log()
+    if data.source in datasets.NAMES and not Path(data.source).exists():
+        return datasets.fetch(data.source, say=say or (lambda text: None))
+    return read(
+        data.source,
+        format=data.format or None,
+        columns=data.columns or None,
+        delimiter=data.delimiter or None,
+        quoting=data.quoting,
+        decimal=data.decimal,
+        time_unit=data.time_unit or None,
+    )
+
+
+def run(
+    experiment: Experiment | str | Path, progress: Progress | None = None, log: EventLog | None = None
+) -> Outcome:
+    """Reads, audits and splits a log, fits and tests the ladder of models, and saves them all.
+
+    The best is chosen on validation; test figures are taken through the saved artifacts, by the code that serves.
+
+    Args:
+        experiment: what to do; a path stands for the default experiment on that log, kept in "runs/<its name>".
+        progress: who is told how far it is.
+        log: the events, if they are in memory already.
+
+    Raises:
+        EnsueError: nothing could be read, split or fitted; a model that cannot run alone is skipped and named.
+    """
+    if not isinstance(experiment, Experiment):
+        name = Path(experiment).name.split(".")[0] or "log"
+        experiment = Experiment(data=Data(source=str(experiment)), out=f"runs/{name}")
+    progress = progress or Silent()
+    log = load_log(experiment.data, progress.say) if log is None else log
+    for line in log.reading.lines():
+        progress.say(line)
+    if experiment.sequences.session_gap:
+        log = log.with_sessions(experiment.sequences.session_gap)
+    by = experiment.sequences.by
+    found = audit(log, by)
+    for line in found.lines():
+        progress.say(line)
+    experiment = _settled(experiment, found)
+    parts = _split(experiment, log)
+    progress.say(f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items()))
+    for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
+        progress.say(f"split: {note}")
+    folder = _folder(experiment)
+    rungs: list[Rung] = []
+    skipped: dict[str, str] = {}
+    for label, settings in experiment.models.items():
+        try:
+            model = described_model(label, settings)
+            rungs.append(_rung(label, model, experiment, parts, folder, progress))
+        except (MissingExtraError, ModelError) as fault:
+            skipped[label] = str(fault)
+            progress.say(f"{label}: left out. {fault}")
+    if not rungs:
+        raise ModelError("No model of this experiment could run: " + "; ".join(skipped.values()))
+    best = _best(rungs)
+    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped)
+    if experiment.keep_histories:
+        log.frame.select("user", "item").write_parquet(folder / HISTORIES)
+    (folder / RESULTS).write_text(json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    return outcome
+
+
+def _settled(experiment: Experiment, found: Audit) -> Experiment:
+    """The experiment with every automatic choice made."""
+    models = experiment.models or {name: {} for name in DEFAULT_LADDER}
+    rule = found.split if experiment.split.rule == "auto" else experiment.split.rule
+    seen = experiment.evaluation.exclude_seen
+    return replace(
+        experiment,
+        models=models,
+        split=replace(experiment.split, rule=rule),
+        evaluation=replace(experiment.evaluation, exclude_seen=found.exclude_seen if seen == "auto" else seen),
+    )
+
+
+def _split(experiment: Experiment, log: EventLog) -> Split:
+    rule, by = experiment.split.rule, experiment.sequences.by
+    if rule == "last":
+        return split(log, "last", by=by)
+    return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
+
+
+def _folder(experiment: Experiment) -> Path:
+    """The folder of the run: new, empty, or of an earlier run."""
+    if not experiment.out:
+        raise ConfigError("The experiment names no folder for its results: give out = \"runs/NAME\" or --out.")
+    folder = Path(experiment.out)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULTS).exists() and not (folder / MODELS).exists():
+        raise ConfigError(f"{folder} holds something other than a run: choose another folder, or empty it first.")
+    (folder / MODELS).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _rung(label: str, model: Model, experiment: Experiment, parts: Split, folder: Path, progress: Progress) -> Rung:
+    """One model: fitted, measured on validation, refitted, saved, loaded, tested."""
+    began = time.monotonic()
+    by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
+    conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
+    targets = experiment.evaluation.targets
+    training = Training.of(parts.train, by, seen)
+    validation = parts.examples("validation", training.catalogue, targets)
+    usable = len(validation) > 0
+    fitted = model.fit(replace(training, validation=validation if usable else None), conditions)
+    wanted = metric(experiment.evaluation.choose_on)
+    score = evaluate(fitted, validation, metrics=(wanted,), intervals=False).value(wanted.name) if usable else None
+    if experiment.refit and (parts.part == 1).any():
+        chosen = fitted.facts.get("chosen") or {}
+        again = replace(conditions, steps=chosen.get("step", 0), horizon=fitted.facts.get("horizon", 0))
+        fitted = replace(
+            model.fit(Training.of(parts.before_test, by, seen), again), facts={"first_fit": dict(fitted.facts)}
+        )
+    place = folder / MODELS / label
+    fit_seconds = time.monotonic() - began
+    artifacts.save(fitted, place, facts={"validation": score, "label": label})
+    served = runtime.load(place)
+    began = time.monotonic()
+    metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
+    tested = evaluate(served, parts.examples("test", served.catalogue, targets), metrics=metrics)
+    return Rung(label, model, score, tested, fit_seconds, time.monotonic() - began, place, fitted.facts)
+
+
+def _best(rungs: list[Rung]) -> str:
+    """The model that was best on validation; without validation targets, the last of the ladder."""
+    scored = [rung for rung in rungs if rung.validation is not None]
+    return max(scored, key=lambda rung: rung.validation or 0.0).label if scored else rungs[-1].label
+
+
+def load(folder: str | Path, *, threads: int = 0) -> Recommender:
+    """A recommender from a run's folder (its best model) or from a model's own folder.
+
+    Raises:
+        ArtifactError: the folder is neither, or damaged.
+    """
+    return runtime.load(model_folder(folder), threads=threads)
+
+
+def model_folder(folder: str | Path) -> Path:
+    """The folder of the best model of a run; a model's own folder as it is."""
+    folder = Path(folder)
+    if not (folder / RESULTS).is_file():
+        return folder
+    try:
+        best = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["best"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as fault:
+        raise ArtifactError(f"{folder / RESULTS} is damaged ({fault}): run the experiment anew.") from fault
+    place = folder / MODELS / str(best)
+    if place.parent.resolve() != (folder / MODELS).resolve():
+        raise ArtifactError(f"{folder / RESULTS} names a model outside its run: {best!r}.")
+    return place
+
+
+def histories(folder: str | Path) -> pl.DataFrame:
+    """The users' histories that a run kept: columns `user` and `item`, oldest first.
+
+    Raises:
+        EnsueError: the run kept none.
+    """
+    path = Path(folder) / HISTORIES
+    if not path.is_file():
+        raise EnsueError(f"{folder} keeps no histories: give --history, or run with keep_histories = true.")
+    return pl.read_parquet(path)

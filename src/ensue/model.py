@@ -1,0 +1,147 @@
+"""The contract of every model: a description that fits, the conditions of the fit, and what it learns from.
+
+A model is a frozen dataclass of hyperparameters: it says what it is, and never holds what it has learnt. `fit`
+returns another, complete object, the recommender. How a fit goes (seed, device, progress, limits) is kept apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ensue.catalogue import Catalogue
+from ensue.errors import ConfigError, nearest
+from ensue.events.log import EventLog
+from ensue.progress import Progress, Silent
+from ensue.ranking import Parts, Recommender, Scoring
+from ensue.registry import Registry
+from ensue.sequences import Sequences
+from ensue.splits import Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a model learns from.
+
+    Attributes:
+        sequences: training sequences in catalogue indices.
+        catalogue: fitted on the same events.
+        validation: examples that a network stops early on; None trains for the full length.
+        exclude_seen: the rule the recommender will answer by, which validation uses too.
+    """
+
+    sequences: Sequences
+    catalogue: Catalogue
+    validation: Examples | None = None
+    exclude_seen: bool = True
+
+    @classmethod
+    def of(cls, log: EventLog, by: str = "user", exclude_seen: bool = True) -> Training:
+        """All events of a log as training, with a catalogue fitted on them."""
+        catalogue = Catalogue.fit(log)
+        return cls(Sequences.of(log, catalogue, by), catalogue, exclude_seen=exclude_seen)
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """How a fit goes, apart from what the model is.
+
+    Attributes:
+        seed: same seed, same bits on one machine.
+        progress: who is told how far it is.
+        device: "cpu", "cuda" or "auto" (a GPU if there is one). Counting models ignore it.
+        threads: how many cores a network trains on; 0 leaves the setting alone.
+        checkpoints: a folder where a network keeps its state after each epoch, and resumes from; None keeps none.
+        max_minutes: stop training in time with the best state so far; 0 is no limit.
+        steps: train exactly this many optimiser steps (a refit); 0 trains by the model's own epochs.
+        horizon: over how many steps the learning rate falls; 0 takes those of all epochs. A refit keeps its first fit's.
+    """
+
+    seed: int = 0
+    progress: Progress = field(default_factory=Silent)
+    device: str = "auto"
+    threads: int = 0
+    checkpoints: Path | None = None
+    max_minutes: float = 0.0
+    steps: int = 0
+    horizon: int = 0
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """A family of models with its hyperparameters; subclasses are frozen dataclasses in `ensue.models`."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+
+    @abstractmethod
+    def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
+        """A recommender that has learnt from `training`."""
+
+    def restore(self, parts: Parts, catalogue: Catalogue) -> Scoring:
+        """The scoring of a stored counting model; networks are restored from their graph instead.
+
+        Args:
+            parts: settings and arrays, as the scoring gave them.
+            catalogue: the items.
+        """
+        raise TypeError(f"{self.name} is restored from its graph")
+
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters, for JSON."""
+        return asdict(self)
+
+
+models: Registry[Model] = Registry(("ensue.models.counting", "ensue.models.neural"), Model)
+"""Every model by name: a file in one of these folders adds to it."""
+
+
+def model_of(described: str | Model, **settings: Any) -> Model:
+    """A model from its name and settings; a model as it is.
+
+    Args:
+        described: a name in the registry ("markov", "transformer", ...) or a model.
+        settings: hyperparameters that differ from the defaults.
+
+    Raises:
+        ConfigError: there is no such model or setting.
+    """
+    if isinstance(described, Model):
+        return replace(described, **settings) if settings else described
+    kind = models.get(described)
+    known = [field.name for field in fields(kind)]
+    for name in settings:
+        if name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise ConfigError(f"The model {described} has no setting '{name}'; {has}.{nearest(name, known)}")
+    return kind(**settings)
+
+
+def fit(
+    model: str | Model,
+    log: EventLog,
+    *,
+    by: str = "user",
+    exclude_seen: bool = True,
+    conditions: Conditions | None = None,
+    **settings: Any,
+) -> Recommender:
+    """A recommender that has learnt from all events of a log.
+
+    Args:
+        model: a name ("popular", "markov", "rules", "lstm", "transformer", ...) or a model.
+        log: training events only; take `split.train` or `split.before_test` to keep a test apart.
+        by: what a sequence is, "user" or "session".
+        exclude_seen: leave items of the history out of its answers.
+        conditions: seed, progress, device and limits.
+        settings: hyperparameters that differ from the model's defaults.
+
+    Raises:
+        ConfigError: there is no such model or setting.
+        ModelError: the model cannot be fitted on this log.
+    """
+    training = Training.of(log, by, exclude_seen)
+    return model_of(model, **settings).fit(training, conditions or Conditions())

@@ -1,0 +1,1 @@
+"""Families of models, one file each: counting models need no torch, neural ones do."""

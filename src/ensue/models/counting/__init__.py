@@ -1,0 +1,1 @@
+"""Models that count: fitted in one pass, no torch."""

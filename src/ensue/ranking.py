@@ -1,0 +1,261 @@
+"""From scores to a slate: the recommender, and the three rules that evaluation and serving share.
+
+- *seen items*: `exclude` takes the items of the whole history (not of a model's window) out of the ranking.
+- *ties*: `top_k` lists equal scores in catalogue order; `mid_ranks` gives a tied target the middle of its ties.
+- *fallback*: a history without a single known item is answered by training popularity, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensue.catalogue import UNKNOWN, Catalogue
+from ensue.errors import QueryError
+from ensue.sequences import Items, Queries
+
+Scores = NDArray[np.floating[Any]]
+
+POPULARITY_SHARE = 1e-9
+"""How much of an item's share of training events counting models add to its score, to order what they cannot."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a scoring is made of, so that it can be stored: settings for JSON, arrays, and an ONNX graph if any."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    graph: bytes | None = None
+
+
+class Scoring(Protocol):
+    """What a fitted model knows: scores of every item of the catalogue for a batch of histories."""
+
+    def score(self, queries: Queries) -> Scores:
+        """`[Q, N]` scores, higher is better, finite, for histories of at least one item."""
+        ...
+
+    def parts(self) -> Parts:
+        """What to store of this scoring."""
+        ...
+
+
+@dataclass(frozen=True)
+class Slate:
+    """An answer: items in the user's own ids, best first.
+
+    Attributes:
+        items: ids, at most k.
+        scores: the model's score of each.
+        titles: title of each, None where it has none.
+        fallback: the answer is training popularity, since no item of the history was known.
+        unknown: ids of the history (or of the exclusions) that the catalogue does not hold; they were left out.
+    """
+
+    items: tuple[str, ...]
+    scores: tuple[float, ...]
+    titles: tuple[str | None, ...]
+    fallback: bool = False
+    unknown: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def to_json(self) -> dict[str, Any]:
+        """The slate for programs."""
+        rows = [
+            {"item": item, "score": score} | ({"title": title} if title is not None else {})
+            for item, score, title in zip(self.items, self.scores, self.titles, strict=True)
+        ]
+        return {"items": rows, "fallback": self.fallback, "unknown": list(self.unknown)}
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """A fitted model that answers: the only thing that evaluation, tuning, explanation and serving see.
+
+    Attributes:
+        catalogue: score column j is item j of it.
+        scoring: the fitted model.
+        model: its name in the registry.
+        settings: the hyperparameters it was fitted with.
+        exclude_seen: whether items of the history are left out, unless a question says otherwise.
+        facts: what is known of its making (chosen epoch, seed, ...), for the artifact.
+    """
+
+    catalogue: Catalogue
+    scoring: Scoring
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    exclude_seen: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def scores(self, queries: Queries) -> Scores:
+        """`[Q, N]` scores of every item; a history without items gets training popularity."""
+        if queries.n_items != len(self.catalogue):
+            raise QueryError(
+                f"The queries count {queries.n_items} items, the catalogue {len(self.catalogue)}."
+            )
+        empty = queries.lengths == 0
+        if not empty.any():
+            return self.scoring.score(queries)
+        scores = np.tile(self.catalogue.share, (len(queries), 1))
+        if not empty.all():
+            scores[~empty] = self.scoring.score(queries[~empty])
+        return scores
+
+    def recommend(
+        self,
+        history: Sequence[str],
+        k: int = 10,
+        *,
+        exclude: Iterable[str] = (),
+        exclude_seen: bool | None = None,
+    ) -> Slate:
+        """What comes next after a history, in the user's own ids.
+
+        Args:
+            history: item ids, oldest first; unknown ones are left out and named in the answer.
+            k: how many items at most.
+            exclude: ids that must not be in the answer.
+            exclude_seen: leave out items of the history; None takes the recommender's own rule.
+
+        Raises:
+            QueryError: k is not a whole number from 0 up, or the history is not a list of ids.
+        """
+        return self.recommend_many([history], k, exclude=exclude, exclude_seen=exclude_seen)[0]
+
+    def recommend_many(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        *,
+        exclude: Iterable[str] = (),
+        exclude_seen: bool | None = None,
+    ) -> list[Slate]:
+        """One slate for each history; the same answers as one by one."""
+        k = checked_k(k)
+        banned_ids = _ids(exclude, "exclude")
+        banned = self.catalogue.encode(banned_ids)
+        unknown_banned = [
+            item for item, code in zip(banned_ids, banned.tolist(), strict=True) if code == UNKNOWN
+        ]
+        texts = [_ids(history, "history") for history in histories]
+        coded = [self.catalogue.encode(text) for text in texts]
+        queries = Queries.of([codes[codes != UNKNOWN] for codes in coded], len(self.catalogue))
+        scores = self.scores(queries)
+        if self.exclude_seen if exclude_seen is None else exclude_seen:
+            scores = exclude_histories(scores, queries)
+        if (banned != UNKNOWN).any():
+            scores = np.array(scores)
+            scores[:, banned[banned != UNKNOWN]] = -np.inf
+        slates = []
+        for row, (text, codes) in enumerate(zip(texts, coded, strict=True)):
+            best = top_k(scores[row], k)
+            missing = [item for item, code in zip(text, codes.tolist(), strict=True) if code == UNKNOWN]
+            slates.append(
+                Slate(
+                    items=tuple(self.catalogue.decode(best)),
+                    scores=tuple(float(score) for score in scores[row, best]),
+                    titles=tuple(self.catalogue.titles[i] for i in best.tolist()),
+                    fallback=bool((codes == UNKNOWN).all()),
+                    unknown=tuple(dict.fromkeys(missing + unknown_banned)),
+                )
+            )
+        return slates
+
+
+def checked_k(k: object) -> int:
+    """k, once it is known to be a whole number from 0 up.
+
+    Raises:
+        QueryError: it is not.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
+        raise QueryError(
+            f"k={k!r} is not a whole number from 0 up: take how many items you want, such as k=10."
+        )
+    return int(k)
+
+
+def _ids(values: Iterable[str], name: str) -> list[str]:
+    """A list of ids, once it is known to be one."""
+    if isinstance(values, str):
+        raise QueryError(f"{name} is the text {values!r}; give a list of item ids, such as ['{values}'].")
+    ids = list(values)
+    for value in ids:
+        if not isinstance(value, str):
+            raise QueryError(
+                f"{name} holds {value!r}, which is not text; ids are text exactly as in the log."
+            )
+    return ids
+
+
+def exclude_histories(scores: Scores, queries: Queries) -> Scores:
+    """A copy of `[Q, N]` scores with every item of each whole history at minus infinity."""
+    rows, items = queries.pairs()
+    kept = np.array(scores)
+    kept[rows, items] = -np.inf
+    return kept
+
+
+def mid_ranks(scores: Scores, targets: Items) -> NDArray[np.float64]:
+    """`[Q]` rank of each target: 1 + (number greater) + half of the other equals.
+
+    It depends on no order of the items. For an untied target, rank <= k if and only if `top_k` serves it.
+
+    Args:
+        scores: `[Q, N]`; minus infinity marks an item that cannot be served.
+        targets: `[Q]` item indices, -1 for an item that is not in the catalogue.
+
+    Returns:
+        Ranks from 1; infinity for a target that cannot be served.
+
+    Raises:
+        QueryError: a score is not a number, or is plus infinity.
+    """
+    check_scores(scores)
+    known = targets != UNKNOWN
+    own = scores[np.arange(len(targets)), np.where(known, targets, 0)][:, None]
+    greater = (scores > own).sum(axis=1)
+    equal = (scores == own).sum(axis=1)
+    ranks = 1.0 + greater + (equal - 1) / 2.0
+    ranks[~known | np.isneginf(own[:, 0])] = np.inf
+    return ranks
+
+
+def check_scores(scores: Scores) -> None:
+    """Nothing, if every score is a number below plus infinity.
+
+    Raises:
+        QueryError: some are not; such scores rank nothing and must not be reported on.
+    """
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        bad = int((np.isnan(scores) | np.isposinf(scores)).any(axis=1).sum())
+        raise QueryError(
+            f"{bad} of {len(scores)} queries have scores that are not finite; the model is broken."
+        )
+
+
+def top_k(scores: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
+    """The best k items of one row of scores, best first, ties in catalogue order.
+
+    Args:
+        scores: `[N]`; an item at minus infinity is never listed.
+        k: how many at most.
+    """
+    n = min(k, len(scores))
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    if n < len(scores):
+        least = np.partition(scores, len(scores) - n)[len(scores) - n]
+        candidates = np.flatnonzero(scores >= least)
+    else:
+        candidates = np.arange(len(scores))
+    best = candidates[np.argsort(-scores[candidates], kind="stable")][:n]
+    return best[scores[best] > -np.inf].astype(np.int64)

@@ -1,0 +1,106 @@
+"""A saved model that answers: arrays for counting models, ONNX Runtime for networks, never torch.
+
+Evaluation and serving both go through here, so that what was measured is what is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensue import artifacts
+from ensue.artifacts import Artifact
+from ensue.errors import ArtifactError, MissingExtraError
+from ensue.model import models
+from ensue.ranking import Parts, Recommender, Scores, Scoring
+from ensue.sequences import Queries, shared_windows
+
+SCORING_TOKENS = 16_384
+"""The most `rows x steps` that are scored at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class GraphScoring:
+    """A network's scores through ONNX Runtime."""
+
+    session: Any
+    length: int
+    n_items: int
+
+    def score(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 scores."""
+        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
+        for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
+            feed = {"items": items.astype(np.int64), "rows": rows, "steps": steps}
+            scores[which] = self.session.run(["scores"], feed)[0]
+        return scores
+
+    def parts(self) -> Parts:
+        """Nothing: a loaded graph is copied as a folder, not saved again.
+
+        Raises:
+            ArtifactError: always.
+        """
+        raise ArtifactError("A loaded network is not saved again: copy its folder.")
+
+
+def load(folder: str | Path, *, threads: int = 0) -> Recommender:
+    """A recommender from a saved model; needs nothing but its folder.
+
+    Args:
+        folder: what `artifacts.save` wrote.
+        threads: cores that a network may use for one call; 0 leaves it to ONNX Runtime.
+
+    Raises:
+        ArtifactError: the folder is no model of ours, or damaged.
+        MissingExtraError: a network is loaded and ONNX Runtime is not installed.
+    """
+    artifact = artifacts.read(Path(folder))
+    description = artifact.description
+    scoring = _counting(artifact) if artifact.graph is None else _network(artifact, threads)
+    return Recommender(
+        artifact.catalogue,
+        scoring,
+        description["model"],
+        description["settings"],
+        description["exclude_seen"],
+        description.get("facts", {}),
+    )
+
+
+def _counting(artifact: Artifact) -> Scoring:
+    description = artifact.description
+    kind = models.get(description["model"])
+    known = {field.name for field in fields(kind)}
+    try:
+        model = kind(**{name: value for name, value in description["settings"].items() if name in known})
+        return model.restore(Parts(description["scoring"], artifact.arrays), artifact.catalogue)
+    except (KeyError, TypeError, ValueError) as fault:
+        raise ArtifactError(f"{artifact.folder} lacks a part of its model ({fault}); copy or save it anew.") from fault
+
+
+def _network(artifact: Artifact, threads: int) -> Scoring:
+    try:
+        import onnxruntime
+    except ImportError as fault:
+        raise MissingExtraError("Answering with a network needs ONNX Runtime: pip install 'ensue[serve]'.") from fault
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    length = artifact.description["scoring"].get("length")
+    if not isinstance(length, int) or length < 1:
+        raise ArtifactError(f"{artifact.folder}: model.json gives no window length; copy or save the model anew.")
+    assert artifact.graph is not None
+    try:
+        session = onnxruntime.InferenceSession(
+            artifact.graph.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
+        raise ArtifactError(f"{artifact.graph} is no graph that ONNX Runtime can load ({fault}).") from fault
+    names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
+    if names != (["items", "rows", "steps"], ["scores"]):
+        raise ArtifactError(f"{artifact.graph} has other inputs and outputs than ours: {names}.")
+    return GraphScoring(session, length, len(artifact.catalogue))

@@ -1,0 +1,289 @@
+"""Ragged sequences, the queries that look into them, and padded batches.
+
+What is stored carries lengths, never padding. A batch is right-padded with `N`, the size of the catalogue in use.
+A history is a stretch of a sequence, given by two offsets: a thousand prefixes of one long history share its memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ensue.catalogue import Catalogue
+from ensue.errors import ColumnError, DataError
+from ensue.events.log import EventLog
+
+Ints = NDArray[np.int64]
+Items = NDArray[np.int32]
+
+UNITS = ("user", "session")
+
+
+def unit_column(log: EventLog, by: str) -> pl.Series:
+    """`[E]` the key of the sequence that each event belongs to: its user, or its user's session.
+
+    Raises:
+        ColumnError: sessions are wanted and the log has none.
+        DataError: `by` is neither "user" nor "session".
+    """
+    if by not in UNITS:
+        raise DataError(f"Sequences are made by 'user' or by 'session', not by '{by}'.")
+    if by == "user":
+        return log.frame["user"]
+    if "session" not in log.frame.columns:
+        raise ColumnError("The log has no sessions: cut them with log.with_sessions(gap_seconds=1800) first.")
+    return log.frame["session"]
+
+
+def run_offsets(keys: pl.Series) -> Ints:
+    """`[S+1]` where each run of equal keys begins, and the total at the end."""
+    if len(keys) == 0:
+        return np.zeros(1, dtype=np.int64)
+    starts = np.flatnonzero((keys != keys.shift(1)).fill_null(True).to_numpy())
+    return np.append(starts, len(keys)).astype(np.int64)
+
+
+def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Flat `(rows, positions)` of the half-open ranges `starts[q]..ends[q]`, in order of q.
+
+    The one place that turns offsets into positions; every ragged gather uses it.
+    """
+    lengths = np.maximum(ends - starts, 0)
+    rows = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
+    first = np.cumsum(lengths) - lengths
+    return rows, np.arange(len(rows), dtype=np.int64) - first[rows] + np.asarray(starts, dtype=np.int64)[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """`S` sequences of items in time order, end to end in one array.
+
+    Attributes:
+        items: `[E]` item indices, `0..N-1`.
+        offsets: `[S+1]`; sequence s is `items[offsets[s]:offsets[s+1]]`.
+        keys: `[S]` the user (or session) of each sequence.
+        n_items: `N`, also the padding index.
+        time: `[E]` microseconds since 1970 UTC, or None for a log with order only.
+        rating: `[E]` ratings, NaN where missing, or None.
+    """
+
+    items: Items
+    offsets: Ints
+    keys: pl.Series
+    n_items: int
+    time: Ints | None = None
+    rating: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, log: EventLog, catalogue: Catalogue, by: str = "user") -> Sequences:
+        """The sequences of a log in indices of a catalogue.
+
+        Args:
+            log: events in the order of the log.
+            catalogue: holds every item of the log (fit it on the same events).
+            by: "user" or "session".
+
+        Raises:
+            DataError: an item is not in the catalogue.
+        """
+        items = catalogue.encode(log.frame["item"])
+        if items.size and items.min() < 0:
+            unknown = log.frame["item"][int(np.argmin(items))]
+            raise DataError(f"Item '{unknown}' is not in the catalogue; fit the catalogue on the same events.")
+        keys = unit_column(log, by)
+        offsets = run_offsets(keys)
+        return cls(items, offsets, keys.gather(offsets[:-1]), len(catalogue), times_of(log), ratings_of(log))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """`[S]` events of each sequence."""
+        return np.diff(self.offsets)
+
+    @property
+    def n_targets(self) -> int:
+        """Events that have a predecessor in their sequence: what one epoch over all positions trains."""
+        return int(np.maximum(self.lengths - 1, 0).sum())
+
+    def queries(self) -> Queries:
+        """One query per sequence, with the whole sequence as its history."""
+        return Queries(self.items, self.offsets[:-1], self.offsets[1:], self.n_items, self.time, self.rating)
+
+
+def times_of(log: EventLog) -> Ints | None:
+    """`[E]` microseconds since 1970 UTC, exact, or None for a log with order only."""
+    return log.frame["time"].dt.epoch("us").to_numpy().astype(np.int64) if log.has_time else None
+
+
+def ratings_of(log: EventLog) -> NDArray[np.float32] | None:
+    """`[E]` ratings with NaN where missing, or None when the log has no ratings."""
+    if "rating" not in log.frame.columns:
+        return None
+    return log.frame["rating"].cast(pl.Float32).fill_null(float("nan")).to_numpy().astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """`Q` histories, each a stretch of one shared array: "what comes next after these events?"
+
+    Attributes:
+        items: `[E]` item indices, `0..N-1`, shared by all queries.
+        starts: `[Q]` first position of each history.
+        ends: `[Q]` position after the last event; an empty history has `starts == ends`.
+        n_items: `N`, also the padding index.
+        time: `[E]` microseconds since 1970 UTC of the events, or None.
+        rating: `[E]` ratings of the events, or None.
+        at: `[Q]` the time of each question, where it is known, or None.
+    """
+
+    items: Items
+    starts: Ints
+    ends: Ints
+    n_items: int
+    time: Ints | None = None
+    rating: NDArray[np.float32] | None = None
+    at: Ints | None = None
+
+    @classmethod
+    def of(cls, histories: Sequence[Sequence[int]] | Sequence[Items], n_items: int) -> Queries:
+        """Queries from plain lists of item indices."""
+        lengths = np.array([len(history) for history in histories], dtype=np.int64)
+        ends = np.cumsum(lengths)
+        parts = [np.asarray(history, dtype=np.int32) for history in histories]
+        items = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        return cls(items, ends - lengths, ends, n_items)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, which: slice | Ints | NDArray[np.bool_]) -> Queries:
+        at = None if self.at is None else self.at[which]
+        return replace(self, starts=self.starts[which], ends=self.ends[which], at=at)
+
+    @property
+    def lengths(self) -> Ints:
+        """`[Q]` events of each history."""
+        return self.ends - self.starts
+
+    def pairs(self) -> tuple[Ints, Items]:
+        """Every event of every history as flat `(rows, items)`."""
+        rows, positions = ranges(self.starts, self.ends)
+        return rows, self.items[positions]
+
+    def last(self, n: int) -> Items:
+        """`[Q, n]` the last n items, most recent first, padded with `N` where the history is shorter."""
+        positions = self.ends[:, None] - 1 - np.arange(n, dtype=np.int64)
+        held = positions >= self.starts[:, None]
+        padded = np.full(positions.shape, self.n_items, dtype=np.int32)
+        padded[held] = self.items[positions[held]]
+        return padded
+
+    def windows(self, n: int) -> tuple[Items, Ints]:
+        """The last n events of each history, `[Q, T]` right-padded with `N`, and their `[Q]` lengths.
+
+        `T` is the longest length in this batch (at least 1), never more than n.
+        """
+        starts = np.maximum(self.starts, self.ends - n)
+        return pad(self.items, starts, self.ends, self.n_items), self.ends - starts
+
+
+def shared_windows(queries: Queries, length: int, tokens: int) -> Iterator[tuple[Ints, Items, Ints, Ints]]:
+    """Padded batches that hold every query's last `length` events, prefixes of one history sharing one row.
+
+    A causal network computes the states of all steps of a row at once, so the queries after each event of a sequence
+    cost one row together, as long as they begin at the same event. Longer histories have a window of their own.
+
+    Args:
+        queries: histories of at least one event.
+        length: the most events of a history that the model sees; the newest are kept.
+        tokens: the most `rows x longest row` of a batch.
+
+    Yields:
+        `(which [q], items [B, T], rows [q], steps [q])`: query `which[i]` is read at `(rows[i], steps[i])`.
+    """
+    starts = np.maximum(queries.starts, queries.ends - length)
+    first, window = np.unique(starts, return_inverse=True)
+    last = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(last, window, queries.ends)
+    by_window = np.argsort(window, kind="stable")
+    begin = np.searchsorted(window[by_window], np.arange(len(first) + 1))
+    for chosen in batches(last - first, tokens):
+        rows, places = ranges(begin[chosen], begin[chosen + 1])
+        which = by_window[places]
+        items = pad(queries.items, first[chosen], last[chosen], queries.n_items)
+        yield which, items, rows, queries.ends[which] - 1 - starts[which]
+
+
+def pad(values: Items, starts: Ints, ends: Ints, padding: int) -> Items:
+    """`[B, T]` the stretches `values[starts:ends]` right-padded; the one rule of padding.
+
+    `T` is the longest stretch, at least 1.
+    """
+    lengths = ends - starts
+    width = max(int(lengths.max(initial=0)), 1)
+    batch = np.full((len(starts), width), padding, dtype=np.int32)
+    rows, positions = ranges(starts, ends)
+    batch[rows, positions - starts[rows]] = values[positions]
+    return batch
+
+
+def windows(offsets: Ints, length: int) -> tuple[Ints, Ints]:
+    """Stretches that train every target of every sequence exactly once.
+
+    A window of `m` inputs at `starts[w]..ends[w]` has as its targets the events one place later, so that a sequence
+    of n events gives n - 1 targets. Windows are cut from the end: the newest targets see the longest history, and
+    older history trains in windows of its own.
+
+    Args:
+        offsets: `[S+1]` of the sequences.
+        length: `T`, the most inputs in a window.
+
+    Returns:
+        `(starts, ends)` of the inputs of each window, `[W]` each.
+    """
+    first, last = offsets[:-1], offsets[1:] - 1
+    counts = np.maximum(-(-(last - first) // length), 0)
+    rows, number = ranges(np.zeros(len(counts), dtype=np.int64), counts)
+    ends = last[rows] - number * length
+    return np.maximum(first[rows], ends - length), ends
+
+
+def batches(lengths: Ints, tokens: int, rng: np.random.Generator | None = None) -> Iterator[Ints]:
+    """Groups of windows of like length, each within a token budget once padded.
+
+    Args:
+        lengths: `[W]` inputs of each window.
+        tokens: the most `rows x longest row` in a batch; a window longer than this is a batch of its own.
+        rng: shuffles windows within a length bucket and the order of the batches; None keeps the order by length.
+
+    Yields:
+        Indices into `lengths`; together they hold every window exactly once.
+    """
+    if len(lengths) == 0:
+        return
+    noise = rng.random(len(lengths)) if rng is not None else np.zeros(len(lengths))
+    bucket = np.ceil(np.log2(np.maximum(lengths, 1)) * 4) if rng is not None else lengths
+    order = np.lexsort((noise, bucket))
+    cuts = _cuts(lengths[order], tokens)
+    places = np.arange(len(cuts) - 1)
+    if rng is not None:
+        rng.shuffle(places)
+    for place in places:
+        yield order[cuts[place] : cuts[place + 1]]
+
+
+def _cuts(lengths: Ints, tokens: int) -> Ints:
+    """`[C+1]` where batches begin in windows sorted by bucket, so that each stays within the budget."""
+    cuts = [0]
+    while cuts[-1] < len(lengths):
+        first = cuts[-1]
+        ahead = lengths[first : first + max(tokens // max(int(lengths[first]), 1), 1)]
+        cost = np.maximum.accumulate(ahead) * np.arange(1, len(ahead) + 1)
+        cuts.append(first + max(int(np.searchsorted(cost, tokens, side="right")), 1))
+    return np.array(cuts, dtype=np.int64)

@@ -1,0 +1,261 @@
+"""Which events may be learnt from, and which are to be predicted.
+
+A split gives every event exactly one part. The rules:
+
+- *global temporal*: an event at or after the cut is later than the cut. Nothing fitted sees an event after it.
+- *leave last out*: the last event of each sequence is the test, the one before it the validation. It lets events
+  of one user that lie after the test events of another into training, which the report says.
+- *ratio*: the last tenth (or another share) of each user's events; users too short for a share stay in training.
+
+A target needs a history: an event is a target only if its sequence holds an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ensue.catalogue import UNKNOWN, Catalogue
+from ensue.errors import ColumnError, ConfigError, DataError, nearest
+from ensue.events.log import EventLog
+from ensue.sequences import Ints, Items, Queries, ratings_of, run_offsets, times_of, unit_column
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+TARGETS = ("successive", "last")
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Questions with known answers: `Q` histories and the item that came next.
+
+    Attributes:
+        queries: the histories, all events before the target in its sequence; items unknown to the catalogue are
+            left out of them (`left_out` counts them).
+        targets: `[Q]` item index, or -1 for a cold item (not in the catalogue).
+        groups: `[Q]` which sequence a query belongs to, `0..U-1`, ascending.
+        group_ids: `[U]` the user (or session) of each group.
+        target_ids: `[Q]` ids of the targets, as written.
+        protocol: what was asked, in words.
+        left_out: events of the histories that the catalogue does not hold.
+    """
+
+    queries: Queries
+    targets: Items
+    groups: Ints
+    group_ids: pl.Series
+    target_ids: pl.Series
+    protocol: str
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A log with a part for every event.
+
+    Attributes:
+        log: all events.
+        part: `[E]` 0 train, 1 validation, 2 test, aligned with `log.frame`.
+        name: the rule, in words, with its cuts.
+        by: "user" or "session": what a sequence is.
+        leaks: what this rule lets training see of the future, or "" if nothing.
+        notes: counts that the rule set aside or left in training.
+    """
+
+    log: EventLog
+    part: NDArray[np.uint8]
+    name: str
+    by: str = "user"
+    leaks: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.part) != self.log.n_events:
+            raise DataError(f"{len(self.part)} parts for {self.log.n_events} events: every event needs one part.")
+
+    @property
+    def train(self) -> EventLog:
+        """The training events."""
+        return self.log.where(self.part == TRAIN)
+
+    @property
+    def before_test(self) -> EventLog:
+        """Training and validation events together: what a model is refitted on."""
+        return self.log.where(self.part != TEST)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Events in each part; they add up to the log."""
+        return {name: int((self.part == code).sum()) for name, code in PARTS.items()}
+
+    def examples(self, part: str, catalogue: Catalogue, targets: str = "successive") -> Examples:
+        """The targets of one part, each with all that came before it in its sequence.
+
+        Args:
+            part: "validation" or "test" ("train" gives the training targets).
+            catalogue: the items that the model knows.
+            targets: "successive" (every event of the part) or "last" (the last of each sequence's part).
+        """
+        if part not in PARTS:
+            raise ConfigError(f"There is no part '{part}': take one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
+        if targets not in TARGETS:
+            raise ConfigError(f"There are no targets '{targets}': take one of {', '.join(TARGETS)}.")
+        offsets = run_offsets(unit_column(self.log, self.by))
+        wanted = self.part == PARTS[part]
+        first = np.zeros(self.log.n_events, dtype=bool)
+        first[offsets[:-1]] = True
+        chosen = np.flatnonzero(wanted & ~first)
+        if targets == "last" and len(chosen):
+            sequence = np.searchsorted(offsets, chosen, side="right") - 1
+            chosen = chosen[np.append(sequence[1:] != sequence[:-1], True)]
+        return examples_at(self.log, chosen, catalogue, self.by, f"{self.name}, {part}, {targets} targets")
+
+
+def examples_at(log: EventLog, positions: Ints, catalogue: Catalogue, by: str, protocol: str) -> Examples:
+    """Examples whose targets are the events at given places of a log.
+
+    Args:
+        log: all events; a history is everything before the target in its sequence.
+        positions: `[Q]` ascending places in `log.frame`.
+        catalogue: the items that the model knows.
+        by: "user" or "session".
+        protocol: how the targets were chosen, in words.
+    """
+    keys = unit_column(log, by)
+    offsets = run_offsets(keys)
+    encoded = catalogue.encode(log.frame["item"])
+    known = encoded != UNKNOWN
+    before = np.concatenate([[0], np.cumsum(known)])
+    sequence = np.searchsorted(offsets, positions, side="right") - 1
+    present, groups = np.unique(sequence, return_inverse=True)
+    time, rating = times_of(log), ratings_of(log)
+    queries = Queries(
+        items=encoded[known],
+        starts=before[offsets[sequence]],
+        ends=before[positions],
+        n_items=len(catalogue),
+        time=None if time is None else time[known],
+        rating=None if rating is None else rating[known],
+        at=None if time is None else time[positions],
+    )
+    asked = positions - offsets[sequence]
+    return Examples(
+        queries=queries,
+        targets=encoded[positions],
+        groups=groups.astype(np.int64),
+        group_ids=keys.gather(offsets[present]),
+        target_ids=log.frame["item"].gather(positions),
+        protocol=protocol,
+        left_out=int((asked - queries.lengths).sum()),
+    )
+
+
+def temporal(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str = "user") -> Split:
+    """A global temporal split: train before one time, validate before a second, test from there on.
+
+    The test begins at the (1 - test) quantile of all times, the validation at the (1 - validation) quantile of what
+    lies before that. An event exactly at a cut is in the later part.
+
+    Raises:
+        ColumnError: the log has no times.
+        DataError: a part would be empty.
+
+    References:
+        Ji et al., "A critical study on data leakage in recommender system offline evaluation", TOIS 2023;
+        "Time to Split", RecSys 2025, arXiv:2507.16289.
+    """
+    _share(test, "test"), _share(validation, "validation")
+    time = times_of(log)
+    if time is None:
+        raise ColumnError("This log has no times, so it cannot be split by time: take split='last' instead.")
+    test_from = float(np.quantile(time, 1 - test))
+    earlier = time[time < test_from]
+    if len(earlier) == 0:
+        raise DataError("All events lie at the end of the time span, nothing is left to train on: take split='last'.")
+    validation_from = float(np.quantile(earlier, 1 - validation)) if validation else test_from
+    return at_times(log, test_from, validation_from, by=by)
+
+
+def at_times(log: EventLog, test_from: float, validation_from: float | None = None, *, by: str = "user") -> Split:
+    """A global temporal split at given times, in microseconds since 1970 UTC."""
+    time = times_of(log)
+    if time is None:
+        raise ColumnError("This log has no times, so it cannot be split by time: take split='last' instead.")
+    cut = test_from if validation_from is None else validation_from
+    part = np.where(time >= test_from, TEST, np.where(time >= cut, VALIDATION, TRAIN)).astype(np.uint8)
+    if not (part == TRAIN).any():
+        raise DataError(f"No event lies before {_stamp(cut)}, nothing is left to train on: take an earlier cut.")
+    if not (part == TEST).any():
+        raise DataError(f"No event lies at or after {_stamp(test_from)}, so nothing can be tested: take a later cut.")
+    name = f"global temporal, test from {_stamp(test_from)}"
+    if validation_from is not None and validation_from < test_from:
+        name += f", validation from {_stamp(validation_from)}"
+    return Split(log, part, name, by)
+
+
+def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Split:
+    """The last event of each sequence is the test, the one before it the validation.
+
+    A sequence of two events gives a test and no validation; a sequence of one stays in training.
+    """
+    offsets = run_offsets(unit_column(log, by))
+    lengths = np.diff(offsets)
+    part = np.zeros(log.n_events, dtype=np.uint8)
+    part[offsets[1:][lengths >= 2] - 1] = TEST
+    if validation:
+        part[offsets[1:][lengths >= 3] - 2] = VALIDATION
+    short = int((lengths < 2).sum())
+    notes = (f"{short} {by}s with a single event stay in training and are not tested",) if short else ()
+    leaks = "training holds events that are later than other users' test events"
+    return Split(log, part, "leave last out", by, leaks, notes)
+
+
+def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str = "user") -> Split:
+    """The last share of each sequence is the test, the share before it the validation.
+
+    A sequence of n events gives floor(n x test) test and floor(n x validation) validation events; one too short for
+    a share has none, and stays in training.
+    """
+    _share(test, "test"), _share(validation, "validation")
+    offsets = run_offsets(unit_column(log, by))
+    lengths = np.diff(offsets)
+    n_test = np.floor(lengths * test + 1e-9).astype(np.int64)
+    n_validation = np.floor(lengths * validation + 1e-9).astype(np.int64)
+    from_end = np.repeat(offsets[1:], lengths) - np.arange(log.n_events)
+    tests, validations = np.repeat(n_test, lengths), np.repeat(n_validation, lengths)
+    part = np.where(from_end <= tests, TEST, np.where(from_end <= tests + validations, VALIDATION, TRAIN))
+    short = int((n_test == 0).sum())
+    notes = (f"{short} of {len(lengths)} {by}s are too short for a test part and stay in training",) if short else ()
+    leaks = "training holds events that are later than other users' test events"
+    return Split(log, part.astype(np.uint8), f"by {by}, last {test:g} test, {validation:g} validation", by, leaks, notes)
+
+
+RULES: dict[str, Callable[..., Split]] = {"temporal": temporal, "last": last_out, "ratio": ratio}
+
+
+def split(log: EventLog, rule: str = "temporal", **options: object) -> Split:
+    """A log split by a named rule: "temporal" (the default, free of leaks), "last" or "ratio".
+
+    Raises:
+        ConfigError: there is no such rule.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"There is no split '{rule}': take one of {', '.join(RULES)}.{nearest(rule, RULES)}")
+    return RULES[rule](log, **options)
+
+
+def _share(value: float, name: str) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name}={value:g} is not a share of the log: take a number from 0 up to 1, such as 0.1.")
+
+
+def _stamp(microseconds: float) -> str:
+    """A time for people, in UTC."""
+    return str(np.datetime64(int(microseconds), "us").astype("datetime64[s]")).replace("T", " ") + " UTC"

@@ -1,0 +1,404 @@
+"""Networks as models: one trainer for all families.
+
+Every target of every sequence is trained once per epoch, in right-padded batches of like length under a token
+budget. Validation ranks the whole catalogue; the best state is kept, or the moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ensue import checkpoints
+from ensue.checkpoints import Checkpoint
+from ensue.errors import ConfigError, ModelError
+from ensue.export import to_onnx
+from ensue.losses import Loss, loss_of
+from ensue.model import Conditions, Model, Training
+from ensue.network import Head, ItemTable, Network
+from ensue.ranking import Parts, Recommender, Scores, exclude_histories, mid_ranks
+from ensue.sequences import Ints, Queries, Sequences, batches, pad, shared_windows, windows
+
+SCORING_TOKENS = 16_384
+"""The most `rows x steps` that are scored at a time."""
+
+
+@dataclass(frozen=True)
+class NeuralModel(Model):
+    """What all networks have in common; a family adds its sequence encoder.
+
+    Attributes:
+        width: `D`, size of item vectors and states.
+        length: `T`, the most recent events of a history that the network sees.
+        dropout: share of entries set to zero in training, at the input and after each sublayer.
+        tied: score with the vectors of the input; otherwise with a table of its own.
+        bias: learn a number per item beside its vector.
+        temperature: 0 scores by plain products; above 0 by cosines divided by it.
+        loss: name of a loss, or a table with its name and settings.
+        epochs: passes over the training targets at most; the learning rate falls to its end over all of them.
+        patience: stop after this many epochs without a better validation score.
+        batch_tokens: token budget of a batch, `rows x longest row`.
+        learning_rate: peak, reached after the warm-up.
+        weight_decay: of matrices; vectors, norms and biases have none.
+        warmup: share of all steps over which the rate rises.
+        clip: largest norm of the gradient.
+        ema: weight of the past in a moving average of the weights that is validated and kept; 0 takes none.
+        validation_targets: how many validation targets are ranked after each epoch, evenly spread over all.
+    """
+
+    width: int = 64
+    length: int = 200
+    dropout: float = 0.2
+    tied: bool = True
+    bias: bool = False
+    temperature: float = 0.0
+    loss: str | Mapping[str, Any] = "cross-entropy"
+    epochs: int = 60
+    patience: int = 8
+    batch_tokens: int = 4096
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.0
+    validation_targets: int = 5000
+
+    def __post_init__(self) -> None:
+        for name in ("width", "length", "epochs", "patience", "batch_tokens", "validation_targets"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{self.name}: {name}={getattr(self, name)} must be at least 1.")
+        for name in ("dropout", "warmup", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must lie from 0 up to 1.")
+        for name in ("temperature", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must not be negative.")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must be above 0.")
+        loss_of(self.loss)
+
+    @abstractmethod
+    def encoder(self) -> nn.Module:
+        """The sequence encoder, `[B, T, D]` to `[B, T, D]`, freshly initialised."""
+
+    def network(self, n_items: int) -> Network:
+        """The whole network over a catalogue of `N` items, freshly initialised."""
+        head = Head(n_items, self.width, tied=self.tied, bias=self.bias, temperature=self.temperature)
+        return Network(ItemTable(n_items, self.width), self.encoder(), head, self.dropout)
+
+    def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
+        """The network trained on all positions of the training sequences.
+
+        Raises:
+            ModelError: there is no target to train, or the loss stopped being a number.
+        """
+        with _apart(conditions):
+            return _Trainer(self, training, conditions).fit()
+
+
+@dataclass(frozen=True, eq=False)
+class TorchScoring:
+    """A trained network's scores through torch: for validation, and the oracle of the exported graph."""
+
+    network: Network
+    length: int
+    n_items: int
+
+    def score(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 scores."""
+        device = self.network.items.weight.device
+        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
+        was_training = self.network.training
+        self.network.eval()
+        with torch.inference_mode():
+            for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
+                states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(device))
+                asked = states[torch.from_numpy(rows).to(device), torch.from_numpy(steps).to(device)]
+                scores[which] = self.network.scorer().logits(asked).cpu().numpy()
+        self.network.train(was_training)
+        return scores
+
+    def parts(self) -> Parts:
+        """The exported graph, and the weights by name."""
+        self.network.cpu()
+        arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
+        return Parts({"length": self.length}, arrays, to_onnx(self.network))
+
+
+class _Trainer:
+    """One fit of one network: the loop, and the state that a checkpoint keeps."""
+
+    def __init__(self, model: NeuralModel, training: Training, conditions: Conditions) -> None:
+        self.model, self.training, self.conditions = model, training, conditions
+        self.sequences: Sequences = training.sequences
+        if self.sequences.n_targets == 0:
+            raise ModelError(
+                f"{model.name}: no sequence holds two events, so there is nothing that comes next to learn from."
+            )
+        self.device = _device(conditions.device)
+        self.loss: Loss = loss_of(model.loss)
+        self.network = model.network(self.sequences.n_items).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            _decayed(self.network, model.weight_decay), lr=model.learning_rate, betas=(0.9, 0.98), fused=True
+        )
+        self.average = [p.detach().clone() for p in self.network.parameters()] if model.ema else []
+        self.starts, self.ends = windows(self.sequences.offsets, model.length)
+        self.horizon = conditions.horizon or model.epochs * len(list(self._plan(0)))
+        self.step, self.epoch = 0, 0
+        self.best: dict[str, Any] = {"score": -1.0, "epoch": 0, "step": 0}
+        self.best_state: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+        self.validation = _sample(training, model.validation_targets)
+
+    def fit(self) -> Recommender:
+        """Trains until the epochs, the patience, the steps or the minutes are used up."""
+        began = time.monotonic()
+        self._resume()
+        epochs = self.model.epochs if not self.conditions.steps else 10**9
+        with self.conditions.progress.task(self.model.name, self.conditions.steps or self.horizon) as task:
+            task.advance(self.step)
+            while self.epoch < epochs and not self._spent(began) and self._hopeful():
+                self._epoch(task, began)
+                self._judge()
+                self._keep()
+                last = self.history[-1]
+                task.advance(0, f"loss {last['loss']:.3f}" + (f", ndcg@10 {last['score']:.4f}" if self.validation else ""))
+        if self.best_state:
+            self.network.load_state_dict(self.best_state)
+        elif self.average:
+            _load(self.network, self.average)
+        facts = {
+            "seed": self.conditions.seed,
+            "seconds": round(time.monotonic() - began, 3),
+            "epochs": self.epoch,
+            "steps": self.step,
+            "horizon": self.horizon,
+            "chosen": self.best if self.validation else None,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "targets_per_epoch": self.sequences.n_targets,
+            "history": self.history,
+        }
+        network = self.network.cpu().eval()
+        scoring = TorchScoring(network, self.model.length, self.sequences.n_items)
+        name, settings = self.model.name, self.model.settings()
+        return Recommender(self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts)
+
+    def _plan(self, epoch: int) -> Iterator[Ints]:
+        """The batches of an epoch: the same for the same seed, whatever was run before."""
+        rng = np.random.default_rng([self.conditions.seed, epoch])
+        return batches(self.ends - self.starts, self.model.batch_tokens, rng)
+
+    def _epoch(self, task: Any, began: float) -> None:
+        """One pass over all targets (or up to the last step that is wanted)."""
+        self.network.train()
+        torch.manual_seed(_mix(self.conditions.seed, self.epoch + 1))
+        total, count = torch.zeros((), device=self.device), 0
+        started = time.monotonic()
+        for chosen in self._plan(self.epoch):
+            if self._spent(began):
+                break
+            loss, m = self._batch(self.starts[chosen], self.ends[chosen])
+            total += loss * m
+            count += m
+            if self.step % 50 == 0:
+                self._sound(loss)
+            speed = count / max(time.monotonic() - started, 1e-9)
+            task.advance(1, f"{speed:,.0f} targets/s")
+        if count:
+            self._sound(total)
+        self.history.append({"epoch": self.epoch + 1, "loss": float(total) / max(count, 1), "targets": count})
+        self.epoch += 1
+
+    def _batch(self, starts: Ints, ends: Ints) -> tuple[Tensor, int]:
+        """One optimiser step on the windows `starts..ends`; the mean loss and how many targets it is over."""
+        n = self.sequences.n_items
+        items = pad(self.sequences.items, starts, ends, n)
+        later = pad(self.sequences.items, starts + 1, ends + 1, n)
+        flat = torch.from_numpy(np.flatnonzero(later.ravel() != n)).to(self.device)
+        targets = torch.from_numpy(later.ravel().astype(np.int64)).to(self.device)[flat]
+        states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(self.device))
+        queries = states.reshape(-1, states.shape[-1])[flat]
+        loss = self.loss(queries, targets, torch.ones_like(queries[:, 0]), self.network.scorer())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.model.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.model.learning_rate * _rate(self.step, self.horizon, self.model.warmup)
+        self.optimizer.step()
+        self.step += 1
+        if self.average:
+            held = min(self.model.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.network.parameters()], 1 - held)
+        return loss.detach(), len(flat)
+
+    def _judge(self) -> None:
+        """Scores the validation examples and keeps the state if it is the best so far."""
+        if not self.validation:
+            return
+        own = [p.detach().clone() for p in self.network.parameters()] if self.average else []
+        if self.average:
+            _load(self.network, self.average)
+        scoring = TorchScoring(self.network, self.model.length, self.sequences.n_items)
+        score = validation_ndcg(
+            Recommender(self.training.catalogue, scoring, self.model.name), self.validation, self.training.exclude_seen
+        )
+        self.history[-1]["score"] = score
+        if score > self.best["score"]:
+            self.best = {"score": score, "epoch": self.epoch, "step": self.step}
+            self.best_state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        if own:
+            _load(self.network, own)
+
+    def _hopeful(self) -> bool:
+        return not self.validation or self.epoch - self.best["epoch"] < self.model.patience
+
+    def _spent(self, began: float) -> bool:
+        minutes = (time.monotonic() - began) / 60
+        return bool(self.conditions.max_minutes and minutes >= self.conditions.max_minutes and self.step) or bool(
+            self.conditions.steps and self.step >= self.conditions.steps
+        )
+
+    def _sound(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise ModelError(
+                f"{self.model.name}: the loss ({self.loss.name}) is {float(loss)} at step {self.step}. "
+                f"The learning rate {self.model.learning_rate:g} is probably too high: try a third of it."
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "model": self.model.name,
+            "settings": json.loads(json.dumps(self.model.settings())),
+            "seed": self.conditions.seed,
+            "items": self.sequences.n_items,
+            "events": len(self.sequences.items),
+            "horizon": self.horizon,
+        }
+
+    def _keep(self) -> None:
+        if self.conditions.checkpoints is None:
+            return
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+        tensors |= {f"average.{place}": tensor for place, tensor in enumerate(self.average)}
+        for place, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{place}.{name}": tensor for name, tensor in state.items()}
+        record = self._identity() | {
+            "step": self.step,
+            "epoch": self.epoch,
+            "best": self.best,
+            "history": self.history,
+        }
+        checkpoints.write(self.conditions.checkpoints, Checkpoint(tensors, record))
+
+    def _resume(self) -> None:
+        found = checkpoints.read(self.conditions.checkpoints, self._identity()) if self.conditions.checkpoints else None
+        if found is None:
+            return
+        self.network.load_state_dict(found.group("network"))
+        self.best_state = found.group("best")
+        for place, tensor in found.group("average").items():
+            self.average[int(place)].copy_(tensor)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in found.group("optimizer").items():
+            place, key = name.split(".", 1)
+            state.setdefault(int(place), {})[key] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+        record = found.record
+        self.step, self.epoch, self.best, self.history = (record[k] for k in ("step", "epoch", "best", "history"))
+        self.conditions.progress.say(f"{self.model.name}: goes on after epoch {self.epoch} of an earlier run")
+
+
+def validation_ndcg(recommender: Recommender, examples: Any, exclude_seen: bool, block: int = 2000) -> float:
+    """NDCG@10 over the whole catalogue, averaged over users."""
+    gains = np.zeros(len(examples))
+    for begin in range(0, len(examples), block):
+        part = slice(begin, begin + block)
+        queries = examples.queries[part]
+        scores = recommender.scores(queries)
+        if exclude_seen:
+            scores = exclude_histories(scores, queries)
+        ranks = mid_ranks(scores, examples.targets[part])
+        gains[part] = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
+    per_user = np.bincount(examples.groups, gains) / np.maximum(np.bincount(examples.groups), 1)
+    return float(per_user[np.bincount(examples.groups) > 0].mean())
+
+
+def _sample(training: Training, most: int) -> Any:
+    """The validation examples that are ranked after each epoch: all, or evenly spread ones."""
+    examples = training.validation
+    if examples is None or len(examples) == 0:
+        return None
+    if len(examples) <= most:
+        return examples
+    chosen = np.linspace(0, len(examples) - 1, most).astype(np.int64)
+    return replace(
+        examples,
+        queries=examples.queries[chosen],
+        targets=examples.targets[chosen],
+        groups=examples.groups[chosen],
+        target_ids=examples.target_ids.gather(chosen),
+    )
+
+
+def _rate(step: int, horizon: int, warmup: float) -> float:
+    """The share of the peak learning rate at a step: a linear rise, then a cosine down to a hundredth."""
+    rise = max(int(horizon * warmup), 1)
+    if step < rise:
+        return (step + 1) / rise
+    done = min((step - rise) / max(horizon - rise, 1), 1.0)
+    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done)))
+
+
+def _decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: matrices decay; vectors and item tables do not."""
+    matrices = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if id(p) in matrices], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in matrices], "weight_decay": 0.0},
+    ]
+
+
+def _load(network: nn.Module, values: list[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(wanted)
+    except RuntimeError as fault:
+        raise ConfigError(f"device='{wanted}' is no device of this torch: take 'cpu', 'cuda' or 'auto'.") from fault
+
+
+def _mix(seed: int, number: int) -> int:
+    """A seed for one epoch, from the run's seed."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint32)[0])
+
+
+@contextmanager
+def _apart(conditions: Conditions) -> Iterator[None]:
+    """Seeds torch for one fit, and leaves the caller's random state and thread setting as they were."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(_mix(conditions.seed, 0))
+        if conditions.threads:
+            torch.set_num_threads(conditions.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,56 @@
+"""Asking for help is quick, and importing ensue brings nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "onnx", "onnxscript", "onnxruntime", "polars", "scipy", "pandas", "sklearn"}
+
+
+def loaded(code: str) -> set[str]:
+    """The heavy libraries that a fresh interpreter holds after running this."""
+    end = f"\nimport sys\nprint('|', *sorted({HEAVY!r} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code + end], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.rpartition("|")[2].split())
+
+
+def test_this_way_of_looking_sees_a_heavy_library() -> None:
+    assert loaded("import scipy") == {"scipy"}
+
+
+def test_importing_ensue_brings_nothing_heavy() -> None:
+    assert loaded("import ensue") == set()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["recommend", "--help"]])
+def test_help_brings_nothing_heavy(words: list[str]) -> None:
+    code = f"""
+import sys
+from ensue.cli import main
+sys.argv = {["ensue", *words]!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert loaded(code) == set()
+
+
+def test_help_answers_in_half_a_second() -> None:
+    command = Path(sys.executable).with_name("ensue")
+    tries = []
+    for _ in range(10):  # a busy machine slows some of them; the quickest tells what the command itself takes
+        start = time.perf_counter()
+        run = subprocess.run([str(command), "--help"], capture_output=True, text=True, timeout=60)
+        tries.append(time.perf_counter() - start)
+        assert run.returncode == 0, run.stderr
+        assert "recommend" in run.stdout
+        if min(tries) < 0.5:
+            break
+    assert min(tries) < 0.5, tries
