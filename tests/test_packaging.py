@@ -76,6 +76,19 @@ def test_the_base_is_light() -> None:
     assert {"torch", "onnx", "onnxscript", "onnxruntime"} <= closure("train")
 
 
+def test_every_extra_that_a_message_or_a_page_names_exists() -> None:
+    pages = [*PROJECT.glob("src/**/*.py"), *PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
+    named = {
+        (extra, str(page.relative_to(PROJECT)))
+        for page in pages
+        for group in re.findall(r"ensue\[([a-z][a-z,]*)\]", page.read_text(encoding="utf-8"))
+        for extra in group.split(",")
+    }
+    declared = PYPROJECT["project"]["optional-dependencies"]
+    assert {extra for extra, _ in named} >= {"train", "run"}
+    assert not {where for where in named if where[0] not in declared}
+
+
 def test_the_licence_is_apache_2_and_is_shipped() -> None:
     text = (PROJECT / "LICENSE").read_text()
     assert "Apache License" in text

@@ -91,6 +91,7 @@ def test_parts_imports_and_other_classes_are_no_components(choir: Package) -> No
     abstract = "class Half(Voice): pass\nclass _Part(Voice1): pass\nAlias = Voice1\n"
     voices = choir({"low/a": component("bass"), "low/b": borrowed + abstract})
     assert voices.names() == ("bass",)
+    assert Registry(("choir.low.b",), voices.kind).names() == ()
 
 
 def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(choir: Package) -> None:
@@ -160,10 +161,15 @@ def test_a_component_without_a_name_or_not_frozen_is_a_fault(choir: Package) -> 
 
 
 @pytest.mark.parametrize(
-    "text", [component("bass", frozen=False), component("bass").replace("@data", "# @data")]
+    "text",
+    [
+        component("bass", frozen=False),
+        component("bass").replace("@data", "# @data"),
+        component("bass") + "\nclass Voice2(Voice1):\n    name: ClassVar[str] = 'deep'\n",
+    ],
 )
 def test_a_component_that_is_not_a_frozen_dataclass_is_a_fault(choir: Package, text: str) -> None:
-    with pytest.raises(TypeError, match=r"choir\.low\.a\.Voice1 is not a frozen dataclass"):
+    with pytest.raises(TypeError, match=r"choir\.low\.a\.Voice[12] is not a frozen dataclass"):
         choir({"low/a": text}).names()
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ensue.version import __version__
 
 _HOMES = {
     "EventLog": "ensue.events.log",
@@ -34,7 +34,22 @@ _HOMES = {
     "split": "ensue.splits",
 }
 
-__all__ = ["EventLog", "Recommender", "__version__", *sorted(set(_HOMES) - {"EventLog", "Recommender"})]
+__all__ = [
+    "EventLog",
+    "Recommender",
+    "__version__",
+    "audit",
+    "evaluate",
+    "fetch",
+    "fit",
+    "load",
+    "models",
+    "read",
+    "run",
+    "save",
+    "simulate",
+    "split",
+]
 
 if TYPE_CHECKING:
     from ensue.artifacts import save as save

@@ -1,6 +1,6 @@
 """A saved model: a folder of plain files that runs no code when it is read.
 
-    model.json            what it is: format, model, settings, facts, sizes, a checksum of every other file
+    model.json            what it is: format, model, settings, facts, sizes, a checksum of every file and of itself
     catalogue.parquet     items in index order with their counts, titles and features
     weights.safetensors   the arrays of a counting model, or the weights of a network
     network.onnx          the graph that serves a network, weights inside
@@ -11,10 +11,11 @@ It is written beside its place and moved there in one step, so that a reader nev
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +25,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save_file
 
-import ensue
 from ensue.catalogue import Catalogue
-from ensue.errors import ArtifactError
+from ensue.errors import ArtifactError, DataError
 from ensue.ranking import Recommender
+from ensue.version import __version__
 
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
+TRIES = 5
+"""How often a folder is read that is being replaced at that moment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +49,14 @@ class Artifact:
         description: the content of model.json.
         catalogue: the items.
         arrays: the weights by name.
-        graph: the path of the ONNX graph, or None for a counting model.
+        graph: the ONNX graph, or None for a counting model.
     """
 
     folder: Path
     description: Mapping[str, Any]
     catalogue: Catalogue
     arrays: Mapping[str, NDArray[Any]]
-    graph: Path | None
+    graph: bytes | None
 
 
 def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | None = None) -> Path:
@@ -67,20 +71,29 @@ def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | N
         ArtifactError: the folder holds something that is not an artifact.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / DESCRIPTION).exists())):
-        raise ArtifactError(f"{folder} holds something other than a model: choose another folder, or empty it first.")
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / DESCRIPTION).exists())
+    ):
+        raise ArtifactError(
+            f"{folder} holds something other than a model: choose another folder, or empty it first."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _write(recommender, fresh, dict(facts or {}))
-        os.chmod(fresh, 0o755)
+        fresh.chmod(0o755)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            os.replace(folder, old / "replaced")
-            os.replace(fresh, folder)
-            shutil.rmtree(old)
+            folder.replace(old / "replaced")
+            try:
+                fresh.replace(folder)
+            except OSError:
+                (old / "replaced").replace(folder)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
-            os.replace(fresh, folder)
+            fresh.replace(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
@@ -97,7 +110,7 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
         (folder / GRAPH).write_bytes(parts.graph)
     description = {
         "format": FORMAT,
-        "ensue": ensue.__version__,
+        "ensue": __version__,
         "kind": "counting" if parts.graph is None else "network",
         "model": recommender.model,
         "settings": dict(recommender.settings),
@@ -105,42 +118,76 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
         "exclude_seen": recommender.exclude_seen,
         "items": len(catalogue),
         "facts": dict(recommender.facts) | facts,
-        "files": {path.name: _checksum(path) for path in sorted(folder.iterdir())},
+        "files": {path.name: _checksum(path.read_bytes()) for path in sorted(folder.iterdir())},
     }
+    description["checksum"] = _checksum_of(description)
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def read(folder: Path) -> Artifact:
-    """A checked artifact.
+    """A checked artifact, whole even if another takes its place at this moment.
 
     Raises:
         ArtifactError: the folder is no artifact, of a later format, or damaged; the message names the file.
     """
     folder = Path(folder)
+    for _ in range(TRIES):
+        before = _identity(folder)
+        try:
+            return _read(folder)
+        except ArtifactError:
+            if before is not None and _identity(folder) == before:
+                raise
+            time.sleep(0.01)
+    return _read(folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder lies at this place now; None if there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _read(folder: Path) -> Artifact:
     description = describe(folder)
+    if description.get("checksum") != _checksum_of(description):
+        raise ArtifactError(
+            f"{folder / DESCRIPTION} has been changed or damaged since it was saved; copy or save the model anew."
+        )
     files = description["files"]
     expected = {ITEMS, WEIGHTS} | ({GRAPH} if description["kind"] == "network" else set())
     if set(files) != expected:
-        raise ArtifactError(f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew.")
+        raise ArtifactError(
+            f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew."
+        )
+    contents: dict[str, bytes] = {}
     for name, checksum in files.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise ArtifactError(f"{path} is missing or no plain file; copy the whole folder of the model.")
-        if _checksum(path) != checksum:
-            raise ArtifactError(f"{path} has been changed or damaged since it was saved; copy or save the model anew.")
+        contents[name] = path.read_bytes()
+        if _checksum(contents[name]) != checksum:
+            raise ArtifactError(
+                f"{path} has been changed or damaged since it was saved; copy or save the model anew."
+            )
     try:
-        table = pl.read_parquet(folder / ITEMS)
-        arrays = load_file(folder / WEIGHTS)
-    except (pl.exceptions.PolarsError, SafetensorError, OSError) as fault:
+        table = pl.read_parquet(io.BytesIO(contents[ITEMS]))
+        arrays = load_arrays(contents[WEIGHTS])
+        catalogue = Catalogue(
+            table["item"].cast(pl.String),
+            table["training_events"].cast(pl.Int64).to_numpy(),
+            table.drop("training_events") if len(table.columns) > 2 else None,
+        )
+    except (pl.exceptions.PolarsError, SafetensorError, DataError) as fault:
         raise ArtifactError(f"{folder} cannot be read ({fault}); copy or save the model anew.") from fault
-    catalogue = Catalogue(
-        table["item"].cast(pl.String),
-        table["training_events"].cast(pl.Int64).to_numpy(),
-        table.drop("training_events") if len(table.columns) > 2 else None,
-    )
     if len(catalogue) != description["items"]:
-        raise ArtifactError(f"{folder / ITEMS} holds {len(catalogue)} items, model.json says {description['items']}.")
-    return Artifact(folder, description, catalogue, arrays, folder / GRAPH if GRAPH in expected else None)
+        raise ArtifactError(
+            f"{folder / ITEMS} holds {len(catalogue)} items, model.json says {description['items']}."
+        )
+    return Artifact(folder, description, catalogue, arrays, contents.get(GRAPH))
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -151,17 +198,23 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
-        raise ArtifactError(f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out {folder}` makes one.")
+        raise ArtifactError(
+            f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out {folder}` makes one."
+        )
     if path.stat().st_size > LARGEST_DESCRIPTION:
-        raise ArtifactError(f"{path} is larger than {LARGEST_DESCRIPTION} bytes; this is no {DESCRIPTION} of ours.")
+        raise ArtifactError(
+            f"{path} is larger than {LARGEST_DESCRIPTION} bytes; this is no {DESCRIPTION} of ours."
+        )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise ArtifactError(f"{path} is not JSON ({fault}); copy or save the model anew.") from fault
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+    if not isinstance(description, dict) or not _is_format(description.get("format")):
         raise ArtifactError(f"{path} has no format number; this is no {DESCRIPTION} of ours.")
     if description["format"] > FORMAT:
-        raise ArtifactError(f"{path} is of format {description['format']}; this ensue reads up to {FORMAT}: upgrade ensue.")
+        raise ArtifactError(
+            f"{path} is of format {description['format']}; this ensue reads up to {FORMAT}: upgrade ensue."
+        )
     kinds: dict[str, type | tuple[type, ...]] = {
         "kind": str, "model": str, "settings": dict, "scoring": dict, "exclude_seen": bool, "items": int, "files": dict,
     }  # fmt: skip
@@ -171,6 +224,15 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _is_format(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _checksum_of(description: Mapping[str, Any]) -> str:
+    """The checksum of what model.json says, whatever its spaces and the order of its entries."""
+    plain = json.loads(json.dumps({name: value for name, value in description.items() if name != "checksum"}))
+    return _checksum(json.dumps(plain, sort_keys=True).encode())

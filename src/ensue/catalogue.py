@@ -41,9 +41,13 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         if len(self.ids) == 0:
-            raise DataError("The catalogue is empty: no event is left to learn from. Check filters and the split.")
+            raise DataError(
+                "The catalogue is empty: no event is left to learn from. Check filters and the split."
+            )
         if len(self.ids) != len(self.counts):
-            raise DataError(f"{len(self.ids)} item ids but {len(self.counts)} counts: they must be one to one.")
+            raise DataError(
+                f"{len(self.ids)} item ids but {len(self.counts)} counts: they must be one to one."
+            )
         if self.ids.n_unique() != len(self.ids):
             twice = self.ids.filter(self.ids.is_duplicated())[0]
             raise DataError(f"Item '{twice}' stands in the catalogue twice; every id needs one place.")

@@ -43,7 +43,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     save_file(tensors, fresh, metadata={"record": json.dumps(checkpoint.record)})
     with fresh.open("rb") as handle:
         os.fsync(handle.fileno())
-    os.replace(fresh, folder / FILE)
+    fresh.replace(folder / FILE)
 
 
 def read(folder: Path, wanted: Mapping[str, Any]) -> Checkpoint | None:
@@ -64,7 +64,9 @@ def read(folder: Path, wanted: Mapping[str, Any]) -> Checkpoint | None:
             record = json.loads((handle.metadata() or {}).get("record", "{}"))
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as fault:
-        raise ModelError(f"The checkpoint {path} cannot be read ({fault}): remove it to start anew.") from fault
+        raise ModelError(
+            f"The checkpoint {path} cannot be read ({fault}): remove it to start anew."
+        ) from fault
     for key, value in wanted.items():
         if record.get(key) != value:
             raise ModelError(

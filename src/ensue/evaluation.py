@@ -27,7 +27,7 @@ from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender, Scores, check_scores, exclude_histories, mid_ranks
 from ensue.sequences import Ints, Items
 from ensue.significance import Comparison, Interval, best_of, intervals
-from ensue.splits import Examples
+from ensue.splits import Examples, Split
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -221,7 +221,7 @@ class Evaluation:
 
 def evaluate(
     recommender: Recommender,
-    examples: Examples,
+    examples: Examples | Split,
     *,
     metrics: Sequence[Metric | str] = DEFAULT,
     exclude_seen: bool | None = None,
@@ -233,7 +233,8 @@ def evaluate(
 
     Args:
         recommender: what answers.
-        examples: histories with known answers, in the indices of the recommender's catalogue.
+        examples: histories with known answers, in the indices of the recommender's catalogue; a split stands for
+            every event of its test part.
         metrics: what to report, as metrics or as names such as "ndcg@10".
         exclude_seen: leave items of the history out of the ranking; None takes the recommender's own rule.
         seed: of the bootstrap; same seed, same intervals.
@@ -246,6 +247,8 @@ def evaluate(
         ConfigError: a metric does not exist, or none is asked for.
     """
     asked = _metrics(metrics)
+    if isinstance(examples, Split):
+        examples = examples.examples("test", recommender.catalogue)
     if len(examples) == 0:
         raise DataError(
             f"There is nothing to predict ({examples.protocol}): this part holds no event with an earlier "

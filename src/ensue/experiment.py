@@ -152,7 +152,11 @@ def read_experiment(path: str | Path) -> Experiment:
         raise ConfigError(f"{path} cannot be read: {fault.strerror}.") from fault
     experiment = experiment_of(content, str(path))
     beside = path.parent / experiment.data.source
-    data = replace(experiment.data, source=str(beside)) if beside.exists() and experiment.data.source else experiment.data
+    data = (
+        replace(experiment.data, source=str(beside))
+        if beside.exists() and experiment.data.source
+        else experiment.data
+    )
     out = str(path.parent / experiment.out) if experiment.out else ""
     return replace(experiment, data=data, out=out)
 

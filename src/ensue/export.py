@@ -10,33 +10,42 @@ import warnings
 import torch
 from torch.export import Dim
 
-from ensue.errors import MissingExtraError
+from ensue.errors import MissingExtraError, ModelError
 from ensue.network import Network
 
 OPSET = 20
 
 
-def to_onnx(network: Network) -> bytes:
+def to_onnx(network: Network, length: int) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
     Inputs `items [B, T]`, `rows [Q]`, `steps [Q]` (int64); output `scores [Q, N]` (float32). Padding is `N`.
 
+    Args:
+        network: trained.
+        length: the most steps that it will be asked about, `T <= length`.
+
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
+        ModelError: the exporter froze the size of a batch.
     """
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as fault:
-        raise MissingExtraError("Saving a network needs onnx and onnxscript: pip install 'ensue[train]'.") from fault
+        raise MissingExtraError(
+            "Saving a network needs onnx and onnxscript: pip install 'ensue[train]'."
+        ) from fault
     was_training = network.training
     network = network.eval()
+    width = min(3, length)
     example = (
-        torch.zeros((2, 3), dtype=torch.int64),
+        torch.zeros((2, width), dtype=torch.int64),
         torch.tensor([0, 1, 1, 0]),
-        torch.tensor([2, 0, 1, 1]),
+        torch.tensor([width - 1, 0, 0, 0]),
     )
     rows, steps, asked = Dim("B", min=1), Dim("T", min=1), Dim("Q", min=1)
+    _forget_kernels()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             network,
@@ -51,7 +60,23 @@ def to_onnx(network: Network) -> bytes:
     network.train(was_training)
     if program is None:
         raise MissingExtraError("This torch cannot export to ONNX: install the version in constraints.txt.")
-    return bytes(program.model_proto.SerializeToString())
+    graph = program.model_proto
+    sizes = [size for tensor in graph.graph.input for size in tensor.type.tensor_type.shape.dim]
+    if any(size.HasField("dim_value") for size in sizes) and length > 1:
+        raise ModelError(
+            "The exported graph answers batches of one size only: install the versions in constraints.txt."
+        )
+    return bytes(graph.SerializeToString())
+
+
+def _forget_kernels() -> None:
+    """Makes the exporter's own kernels of recurrent layers, which leave `T` open, count in every export.
+
+    It swaps them in for the time of an export, and torch 2.13 remembers those of before, with which a second export in
+    one process would freeze `T` at the example's.
+    """
+    for layer in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        layer._dispatch_cache.clear()
 
 
 @contextlib.contextmanager

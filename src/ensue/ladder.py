@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-import ensue
 from ensue import artifacts, runtime
 from ensue.errors import ArtifactError, ConfigError, EnsueError, MissingExtraError, ModelError
-from ensue.evaluation import DEFAULT, Evaluation, evaluate
+from ensue.evaluation import Evaluation, evaluate
 from ensue.events import datasets
 from ensue.events.audit import Audit, audit
 from ensue.events.log import EventLog
 from ensue.events.simulate import demo_log
 from ensue.events.source import read
 from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
-from ensue.metrics import metric
+from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender
+from ensue.significance import Comparison, best_of
 from ensue.splits import Split, split
+from ensue.version import __version__
 
-RESULTS, HISTORIES, MODELS = "run.json", "histories.parquet", "models"
+RESULTS, HISTORIES, FIGURES, MODELS = "run.json", "histories.parquet", "figures.parquet", "models"
 SIMULATED = "simulated"
 
 
@@ -101,7 +103,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The whole outcome for programs; no user's id is in it."""
         return {
-            "ensue": ensue.__version__,
+            "ensue": __version__,
             "experiment": self.experiment.to_json(),
             "data": {"fingerprint": self.log.fingerprint(), "reading": self.log.reading.to_json()},
             "audit": self.audit.to_json(),
@@ -112,12 +114,12 @@ class Outcome:
         }
 
 
-def load_log(data: Data, say: Any = None) -> EventLog:
+def load_log(data: Data, say: Callable[[str], None] | None = None) -> EventLog:
     """The log that an experiment names: a path, a public data set, or a simulated one."""
     if data.source == SIMULATED:
         return demo_log()
-    if data.source in datasets.NAMES and not Path(data.source).exists():
-        return datasets.fetch(data.source, say=say or (lambda text: None))
+    if data.source in datasets.DATASETS and not Path(data.source).exists():
+        return datasets.fetch(data.source, say=say)
     return read(
         data.source,
         format=data.format or None,
@@ -159,7 +161,9 @@ def run(
         progress.say(line)
     experiment = _settled(experiment, found)
     parts = _split(experiment, log)
-    progress.say(f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items()))
+    progress.say(
+        f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items())
+    )
     for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
         progress.say(f"split: {note}")
     folder = _folder(experiment)
@@ -177,21 +181,27 @@ def run(
     best = _best(rungs)
     outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped)
     if experiment.keep_histories:
-        log.frame.select("user", "item").write_parquet(folder / HISTORIES)
-    (folder / RESULTS).write_text(json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+        session = ["session"] if by == "session" else []
+        log.frame.select("user", "item", *session).write_parquet(folder / HISTORIES)
+    _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
+    (folder / RESULTS).write_text(
+        json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
+    )
     return outcome
 
 
 def _settled(experiment: Experiment, found: Audit) -> Experiment:
     """The experiment with every automatic choice made."""
     models = experiment.models or {name: {} for name in DEFAULT_LADDER}
-    rule = found.split if experiment.split.rule == "auto" else experiment.split.rule
+    rule: Any = found.advised("split") if experiment.split.rule == "auto" else experiment.split.rule
     seen = experiment.evaluation.exclude_seen
     return replace(
         experiment,
         models=models,
         split=replace(experiment.split, rule=rule),
-        evaluation=replace(experiment.evaluation, exclude_seen=found.exclude_seen if seen == "auto" else seen),
+        evaluation=replace(
+            experiment.evaluation, exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen
+        ),
     )
 
 
@@ -205,15 +215,24 @@ def _split(experiment: Experiment, log: EventLog) -> Split:
 def _folder(experiment: Experiment) -> Path:
     """The folder of the run: new, empty, or of an earlier run."""
     if not experiment.out:
-        raise ConfigError("The experiment names no folder for its results: give out = \"runs/NAME\" or --out.")
+        raise ConfigError('The experiment names no folder for its results: give out = "runs/NAME" or --out.')
     folder = Path(experiment.out)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RESULTS).exists() and not (folder / MODELS).exists():
-        raise ConfigError(f"{folder} holds something other than a run: choose another folder, or empty it first.")
+    if (
+        folder.is_dir()
+        and any(folder.iterdir())
+        and not (folder / RESULTS).exists()
+        and not (folder / MODELS).exists()
+    ):
+        raise ConfigError(
+            f"{folder} holds something other than a run: choose another folder, or empty it first."
+        )
     (folder / MODELS).mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _rung(label: str, model: Model, experiment: Experiment, parts: Split, folder: Path, progress: Progress) -> Rung:
+def _rung(
+    label: str, model: Model, experiment: Experiment, parts: Split, folder: Path, progress: Progress
+) -> Rung:
     """One model: fitted, measured on validation, refitted, saved, loaded, tested."""
     began = time.monotonic()
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
@@ -224,16 +243,21 @@ def _rung(label: str, model: Model, experiment: Experiment, parts: Split, folder
     usable = len(validation) > 0
     fitted = model.fit(replace(training, validation=validation if usable else None), conditions)
     wanted = metric(experiment.evaluation.choose_on)
-    score = evaluate(fitted, validation, metrics=(wanted,), intervals=False).value(wanted.name) if usable else None
+    score = evaluate(fitted, validation, metrics=(wanted,)).value(wanted.name) if usable else None
     if experiment.refit and (parts.part == 1).any():
         chosen = fitted.facts.get("chosen") or {}
         again = replace(conditions, steps=chosen.get("step", 0), horizon=fitted.facts.get("horizon", 0))
         fitted = replace(
-            model.fit(Training.of(parts.before_test, by, seen), again), facts={"first_fit": dict(fitted.facts)}
+            model.fit(Training.of(parts.before_test, by, seen), again),
+            facts={"first_fit": dict(fitted.facts)},
         )
     place = folder / MODELS / label
     fit_seconds = time.monotonic() - began
-    artifacts.save(fitted, place, facts={"validation": score, "label": label})
+    plain = experiment.to_json()
+    what = learnt(
+        parts.log, parts.before_test if experiment.refit else parts.train, plain["sequences"], plain["split"]
+    )
+    artifacts.save(fitted, place, facts={"validation": score, "label": label, "learnt": what})
     served = runtime.load(place)
     began = time.monotonic()
     metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
@@ -245,6 +269,50 @@ def _best(rungs: list[Rung]) -> str:
     """The model that was best on validation; without validation targets, the last of the ladder."""
     scored = [rung for rung in rungs if rung.validation is not None]
     return max(scored, key=lambda rung: rung.validation or 0.0).label if scored else rungs[-1].label
+
+
+def learnt(
+    log: EventLog, training: EventLog, sequences: Mapping[str, Any], split: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a saved model says of the events it has learnt from, so that it can be evaluated on others later.
+
+    Args:
+        log: all events that were read.
+        training: those that the model was fitted on.
+        sequences: what a sequence is, as in an experiment.
+        split: which events of the log were tested, as in an experiment; None if none were.
+    """
+    until = training.frame["time"].max() if training.has_time else None
+    return {
+        "log": log.fingerprint(),
+        "events": training.n_events,
+        "until": until.isoformat() if isinstance(until, datetime) else None,
+        "sequences": dict(sequences),
+        "split": None if split is None else dict(split),
+    }
+
+
+def _figures(rungs: list[Rung], metric: str) -> pl.DataFrame:
+    """One column for each model: its value for each tested user, in an order that does not tell who they are."""
+    name = metric if metric in rungs[0].test.metrics else rungs[0].test.metrics[0]
+    columns = {f"{rung.label} {name}": rung.test.per_user[name] for rung in rungs}
+    return pl.DataFrame(columns).sort(list(columns))
+
+
+def comparison(folder: str | Path, seed: int = 0) -> Comparison:
+    """How surely the best model of a run is better than each other one, from the figures that the run has kept.
+
+    Raises:
+        ArtifactError: the run kept no figures, or they are damaged.
+    """
+    path = Path(folder) / FIGURES
+    try:
+        table = pl.read_parquet(path)
+        named = [column.rsplit(" ", 1) for column in table.columns]
+        values = {label: table[f"{label} {name}"].cast(pl.Float64).to_numpy() for label, name in named}
+        return best_of(values, named[0][1], seed=seed)
+    except (OSError, pl.exceptions.PolarsError, ValueError, IndexError) as fault:
+        raise ArtifactError(f"{path} is missing or damaged: run the experiment anew ({fault}).") from fault
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Recommender:
@@ -272,7 +340,7 @@ def model_folder(folder: str | Path) -> Path:
 
 
 def histories(folder: str | Path) -> pl.DataFrame:
-    """The users' histories that a run kept: columns `user` and `item`, oldest first.
+    """The users' histories that a run kept: columns `user`, `item` (and `session` of a run by sessions), oldest first.
 
     Raises:
         EnsueError: the run kept none.

@@ -54,13 +54,15 @@ class CrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"cross-entropy: label_smoothing={self.label_smoothing:g} must lie from 0 up to 1.")
+            raise ConfigError(
+                f"cross-entropy: label_smoothing={self.label_smoothing:g} must lie from 0 up to 1."
+            )
 
     def __call__(self, queries: Tensor, targets: Tensor, weights: Tensor, scorer: Scorer) -> Tensor:
         """The mean of -log softmax(logits)[target]."""
         bias = scorer.bias if scorer.bias is not None else queries.new_zeros(len(scorer.table))
         shares = weights / weights.sum()
-        value: Tensor = _BlockwiseCrossEntropy.apply(
+        value: Tensor = _BlockwiseCrossEntropy.apply(  # type: ignore[no-untyped-call]
             scorer.prepared(queries), scorer.table, bias, targets, shares, self.label_smoothing
         )
         return value
@@ -70,8 +72,14 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
     """sum over m of share_m x CE(q_m . table + bias, target_m), holding one block of logits at a time."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, queries: Tensor, table: Tensor, bias: Tensor, targets: Tensor, shares: Tensor, smoothing: float
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        table: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        shares: Tensor,
+        smoothing: float,
     ) -> Tensor:
         n = len(table)
         block = max(LOGITS_AT_ONCE // n, 1)
@@ -80,7 +88,11 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
         d_table, d_bias = torch.zeros_like(table), torch.zeros_like(bias)
         total = queries.new_zeros(())
         for begin in range(0, len(queries), block):
-            q, t, share = queries[begin : begin + block], targets[begin : begin + block], shares[begin : begin + block]
+            q, t, share = (
+                queries[begin : begin + block],
+                targets[begin : begin + block],
+                shares[begin : begin + block],
+            )
             logits = torch.addmm(bias, q, table.T)
             row = torch.arange(len(q), device=q.device)
             losses = (smoothing - 1) * logits[row, t]
@@ -167,10 +179,14 @@ def loss_of(described: str | Mapping[str, Any]) -> Loss:
     settings = dict(described)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f'A loss needs a name, such as {{name = "{CrossEntropy.name}"}}; got {dict(described)}.')
+        raise ConfigError(
+            f'A loss needs a name, such as {{name = "{CrossEntropy.name}"}}; got {dict(described)}.'
+        )
     kind = losses.get(name)
     known = list(kind.__dataclass_fields__)
     for key in settings:
         if key not in known:
-            raise ConfigError(f"The loss {name} has no setting '{key}'; it has {', '.join(known)}.{nearest(key, known)}")
+            raise ConfigError(
+                f"The loss {name} has no setting '{key}'; it has {', '.join(known)}.{nearest(key, known)}"
+            )
     return kind(**settings)

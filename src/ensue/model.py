@@ -56,7 +56,8 @@ class Conditions:
         checkpoints: a folder where a network keeps its state after each epoch, and resumes from; None keeps none.
         max_minutes: stop training in time with the best state so far; 0 is no limit.
         steps: train exactly this many optimiser steps (a refit); 0 trains by the model's own epochs.
-        horizon: over how many steps the learning rate falls; 0 takes those of all epochs. A refit keeps its first fit's.
+        horizon: over how many steps the learning rate falls; 0 takes those of all epochs. A refit keeps that of
+            its first fit.
     """
 
     seed: int = 0

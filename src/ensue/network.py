@@ -86,7 +86,9 @@ class Head(nn.Module):
         """
         table = vectors if self.table is None else self.table
         if self.temperature > 0:
-            return Scorer(nn.functional.normalize(table, dim=-1), self.bias, 1.0 / self.temperature, cosine=True)
+            return Scorer(
+                nn.functional.normalize(table, dim=-1), self.bias, 1.0 / self.temperature, cosine=True
+            )
         return Scorer(table, self.bias)
 
 

@@ -224,7 +224,7 @@ def mid_ranks(scores: Scores, targets: Items) -> NDArray[np.float64]:
     own = scores[np.arange(len(targets)), np.where(known, targets, 0)][:, None]
     greater = (scores > own).sum(axis=1)
     equal = (scores == own).sum(axis=1)
-    ranks = 1.0 + greater + (equal - 1) / 2.0
+    ranks: NDArray[np.float64] = 1.0 + greater + (equal - 1) / 2.0
     ranks[~known | np.isneginf(own[:, 0])] = np.inf
     return ranks
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ensue import artifacts
-from ensue.artifacts import Artifact
+from ensue.artifacts import GRAPH, Artifact
 from ensue.errors import ArtifactError, MissingExtraError
 from ensue.model import models
 from ensue.ranking import Parts, Recommender, Scores, Scoring
@@ -60,7 +60,8 @@ def load(folder: str | Path, *, threads: int = 0) -> Recommender:
     """
     artifact = artifacts.read(Path(folder))
     description = artifact.description
-    scoring = _counting(artifact) if artifact.graph is None else _network(artifact, threads)
+    graph = artifact.graph
+    scoring = _counting(artifact) if graph is None else _network(artifact, graph, threads)
     return Recommender(
         artifact.catalogue,
         scoring,
@@ -79,28 +80,32 @@ def _counting(artifact: Artifact) -> Scoring:
         model = kind(**{name: value for name, value in description["settings"].items() if name in known})
         return model.restore(Parts(description["scoring"], artifact.arrays), artifact.catalogue)
     except (KeyError, TypeError, ValueError) as fault:
-        raise ArtifactError(f"{artifact.folder} lacks a part of its model ({fault}); copy or save it anew.") from fault
+        raise ArtifactError(
+            f"{artifact.folder} lacks a part of its model ({fault}); copy or save it anew."
+        ) from fault
 
 
-def _network(artifact: Artifact, threads: int) -> Scoring:
+def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
     try:
         import onnxruntime
     except ImportError as fault:
-        raise MissingExtraError("Answering with a network needs ONNX Runtime: pip install 'ensue[serve]'.") from fault
+        raise MissingExtraError(
+            "Answering with a network needs ONNX Runtime: pip install 'ensue[run]'."
+        ) from fault
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     length = artifact.description["scoring"].get("length")
     if not isinstance(length, int) or length < 1:
-        raise ArtifactError(f"{artifact.folder}: model.json gives no window length; copy or save the model anew.")
-    assert artifact.graph is not None
-    try:
-        session = onnxruntime.InferenceSession(
-            artifact.graph.read_bytes(), options, providers=["CPUExecutionProvider"]
+        raise ArtifactError(
+            f"{artifact.folder}: model.json gives no window length; copy or save the model anew."
         )
+    path = artifact.folder / GRAPH
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
-        raise ArtifactError(f"{artifact.graph} is no graph that ONNX Runtime can load ({fault}).") from fault
+        raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
     if names != (["items", "rows", "steps"], ["scores"]):
-        raise ArtifactError(f"{artifact.graph} has other inputs and outputs than ours: {names}.")
+        raise ArtifactError(f"{path} has other inputs and outputs than ours: {names}.")
     return GraphScoring(session, length, len(artifact.catalogue))

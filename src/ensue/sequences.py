@@ -93,7 +93,9 @@ class Sequences:
         items = catalogue.encode(log.frame["item"])
         if items.size and items.min() < 0:
             unknown = log.frame["item"][int(np.argmin(items))]
-            raise DataError(f"Item '{unknown}' is not in the catalogue; fit the catalogue on the same events.")
+            raise DataError(
+                f"Item '{unknown}' is not in the catalogue; fit the catalogue on the same events."
+            )
         keys = unit_column(log, by)
         offsets = run_offsets(keys)
         return cls(items, offsets, keys.gather(offsets[:-1]), len(catalogue), times_of(log), ratings_of(log))
@@ -130,7 +132,7 @@ def ratings_of(log: EventLog) -> NDArray[np.float32] | None:
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """`Q` histories, each a stretch of one shared array: "what comes next after these events?"
+    """`Q` histories, each a stretch of one shared array: what comes next after these events?
 
     Attributes:
         items: `[E]` item indices, `0..N-1`, shared by all queries.

@@ -78,7 +78,9 @@ class Split:
 
     def __post_init__(self) -> None:
         if len(self.part) != self.log.n_events:
-            raise DataError(f"{len(self.part)} parts for {self.log.n_events} events: every event needs one part.")
+            raise DataError(
+                f"{len(self.part)} parts for {self.log.n_events} events: every event needs one part."
+            )
 
     @property
     def train(self) -> EventLog:
@@ -104,7 +106,9 @@ class Split:
             targets: "successive" (every event of the part) or "last" (the last of each sequence's part).
         """
         if part not in PARTS:
-            raise ConfigError(f"There is no part '{part}': take one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
+            raise ConfigError(
+                f"There is no part '{part}': take one of {', '.join(PARTS)}.{nearest(part, PARTS)}"
+            )
         if targets not in TARGETS:
             raise ConfigError(f"There are no targets '{targets}': take one of {', '.join(TARGETS)}.")
         offsets = run_offsets(unit_column(self.log, self.by))
@@ -171,19 +175,24 @@ def temporal(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: s
         Ji et al., "A critical study on data leakage in recommender system offline evaluation", TOIS 2023;
         "Time to Split", RecSys 2025, arXiv:2507.16289.
     """
-    _share(test, "test"), _share(validation, "validation")
+    _share(test, "test")
+    _share(validation, "validation")
     time = times_of(log)
     if time is None:
         raise ColumnError("This log has no times, so it cannot be split by time: take split='last' instead.")
     test_from = float(np.quantile(time, 1 - test))
     earlier = time[time < test_from]
     if len(earlier) == 0:
-        raise DataError("All events lie at the end of the time span, nothing is left to train on: take split='last'.")
+        raise DataError(
+            "All events lie at the end of the time span, nothing is left to train on: take split='last'."
+        )
     validation_from = float(np.quantile(earlier, 1 - validation)) if validation else test_from
     return at_times(log, test_from, validation_from, by=by)
 
 
-def at_times(log: EventLog, test_from: float, validation_from: float | None = None, *, by: str = "user") -> Split:
+def at_times(
+    log: EventLog, test_from: float, validation_from: float | None = None, *, by: str = "user"
+) -> Split:
     """A global temporal split at given times, in microseconds since 1970 UTC."""
     time = times_of(log)
     if time is None:
@@ -191,9 +200,13 @@ def at_times(log: EventLog, test_from: float, validation_from: float | None = No
     cut = test_from if validation_from is None else validation_from
     part = np.where(time >= test_from, TEST, np.where(time >= cut, VALIDATION, TRAIN)).astype(np.uint8)
     if not (part == TRAIN).any():
-        raise DataError(f"No event lies before {_stamp(cut)}, nothing is left to train on: take an earlier cut.")
+        raise DataError(
+            f"No event lies before {_stamp(cut)}, nothing is left to train on: take an earlier cut."
+        )
     if not (part == TEST).any():
-        raise DataError(f"No event lies at or after {_stamp(test_from)}, so nothing can be tested: take a later cut.")
+        raise DataError(
+            f"No event lies at or after {_stamp(test_from)}, so nothing can be tested: take a later cut."
+        )
     name = f"global temporal, test from {_stamp(test_from)}"
     if validation_from is not None and validation_from < test_from:
         name += f", validation from {_stamp(validation_from)}"
@@ -223,7 +236,8 @@ def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str 
     A sequence of n events gives floor(n x test) test and floor(n x validation) validation events; one too short for
     a share has none, and stays in training.
     """
-    _share(test, "test"), _share(validation, "validation")
+    _share(test, "test")
+    _share(validation, "validation")
     offsets = run_offsets(unit_column(log, by))
     lengths = np.diff(offsets)
     n_test = np.floor(lengths * test + 1e-9).astype(np.int64)
@@ -232,9 +246,20 @@ def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str 
     tests, validations = np.repeat(n_test, lengths), np.repeat(n_validation, lengths)
     part = np.where(from_end <= tests, TEST, np.where(from_end <= tests + validations, VALIDATION, TRAIN))
     short = int((n_test == 0).sum())
-    notes = (f"{short} of {len(lengths)} {by}s are too short for a test part and stay in training",) if short else ()
+    notes = (
+        (f"{short} of {len(lengths)} {by}s are too short for a test part and stay in training",)
+        if short
+        else ()
+    )
     leaks = "training holds events that are later than other users' test events"
-    return Split(log, part.astype(np.uint8), f"by {by}, last {test:g} test, {validation:g} validation", by, leaks, notes)
+    return Split(
+        log,
+        part.astype(np.uint8),
+        f"by {by}, last {test:g} test, {validation:g} validation",
+        by,
+        leaks,
+        notes,
+    )
 
 
 RULES: dict[str, Callable[..., Split]] = {"temporal": temporal, "last": last_out, "ratio": ratio}
@@ -247,13 +272,17 @@ def split(log: EventLog, rule: str = "temporal", **options: object) -> Split:
         ConfigError: there is no such rule.
     """
     if rule not in RULES:
-        raise ConfigError(f"There is no split '{rule}': take one of {', '.join(RULES)}.{nearest(rule, RULES)}")
+        raise ConfigError(
+            f"There is no split '{rule}': take one of {', '.join(RULES)}.{nearest(rule, RULES)}"
+        )
     return RULES[rule](log, **options)
 
 
 def _share(value: float, name: str) -> None:
     if not 0 <= value < 1:
-        raise ConfigError(f"{name}={value:g} is not a share of the log: take a number from 0 up to 1, such as 0.1.")
+        raise ConfigError(
+            f"{name}={value:g} is not a share of the log: take a number from 0 up to 1, such as 0.1."
+        )
 
 
 def _stamp(microseconds: float) -> str:

@@ -6,6 +6,7 @@ budget. Validation ranks the whole catalogue; the best state is kept, or the mov
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from abc import abstractmethod
@@ -21,12 +22,17 @@ from torch import Tensor, nn
 from ensue import checkpoints
 from ensue.checkpoints import Checkpoint
 from ensue.errors import ConfigError, ModelError
+from ensue.evaluation import evaluate
 from ensue.export import to_onnx
 from ensue.losses import Loss, loss_of
 from ensue.model import Conditions, Model, Training
 from ensue.network import Head, ItemTable, Network
-from ensue.ranking import Parts, Recommender, Scores, exclude_histories, mid_ranks
+from ensue.ranking import Parts, Recommender, Scores
 from ensue.sequences import Ints, Queries, Sequences, batches, pad, shared_windows, windows
+from ensue.splits import Examples
+
+SELECT = "ndcg@10"
+"""The metric on validation by which an epoch is chosen."""
 
 SCORING_TOKENS = 16_384
 """The most `rows x steps` that are scored at a time."""
@@ -132,7 +138,7 @@ class TorchScoring:
         """The exported graph, and the weights by name."""
         self.network.cpu()
         arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
-        return Parts({"length": self.length}, arrays, to_onnx(self.network))
+        return Parts({"length": self.length}, arrays, to_onnx(self.network, self.length))
 
 
 class _Trainer:
@@ -159,6 +165,7 @@ class _Trainer:
         self.best_state: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
         self.validation = _sample(training, model.validation_targets)
+        self.data = _fingerprint(self.sequences, self.validation)
 
     def fit(self) -> Recommender:
         """Trains until the epochs, the patience, the steps or the minutes are used up."""
@@ -168,11 +175,16 @@ class _Trainer:
         with self.conditions.progress.task(self.model.name, self.conditions.steps or self.horizon) as task:
             task.advance(self.step)
             while self.epoch < epochs and not self._spent(began) and self._hopeful():
-                self._epoch(task, began)
+                whole = self._epoch(task, began)
                 self._judge()
-                self._keep()
+                if whole:
+                    self._keep()
                 last = self.history[-1]
-                task.advance(0, f"loss {last['loss']:.3f}" + (f", ndcg@10 {last['score']:.4f}" if self.validation else ""))
+                task.advance(
+                    0,
+                    f"loss {last['loss']:.3f}"
+                    + (f", ndcg@10 {last['score']:.4f}" if self.validation else ""),
+                )
         if self.best_state:
             self.network.load_state_dict(self.best_state)
         elif self.average:
@@ -190,22 +202,26 @@ class _Trainer:
         }
         network = self.network.cpu().eval()
         scoring = TorchScoring(network, self.model.length, self.sequences.n_items)
+        self._check(scoring)
         name, settings = self.model.name, self.model.settings()
-        return Recommender(self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts)
+        return Recommender(
+            self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts
+        )
 
     def _plan(self, epoch: int) -> Iterator[Ints]:
         """The batches of an epoch: the same for the same seed, whatever was run before."""
         rng = np.random.default_rng([self.conditions.seed, epoch])
         return batches(self.ends - self.starts, self.model.batch_tokens, rng)
 
-    def _epoch(self, task: Any, began: float) -> None:
-        """One pass over all targets (or up to the last step that is wanted)."""
+    def _epoch(self, task: Any, began: float) -> bool:
+        """One pass over all targets, or up to the last step that is wanted; whether it was a whole one."""
         self.network.train()
         torch.manual_seed(_mix(self.conditions.seed, self.epoch + 1))
         total, count = torch.zeros((), device=self.device), 0
-        started = time.monotonic()
+        started, whole = time.monotonic(), True
         for chosen in self._plan(self.epoch):
             if self._spent(began):
+                whole = False
                 break
             loss, m = self._batch(self.starts[chosen], self.ends[chosen])
             total += loss * m
@@ -218,6 +234,7 @@ class _Trainer:
             self._sound(total)
         self.history.append({"epoch": self.epoch + 1, "loss": float(total) / max(count, 1), "targets": count})
         self.epoch += 1
+        return whole
 
     def _batch(self, starts: Ints, ends: Ints) -> tuple[Tensor, int]:
         """One optimiser step on the windows `starts..ends`; the mean loss and how many targets it is over."""
@@ -249,13 +266,17 @@ class _Trainer:
         if self.average:
             _load(self.network, self.average)
         scoring = TorchScoring(self.network, self.model.length, self.sequences.n_items)
-        score = validation_ndcg(
-            Recommender(self.training.catalogue, scoring, self.model.name), self.validation, self.training.exclude_seen
+        self._check(scoring)
+        recommender = Recommender(
+            self.training.catalogue, scoring, self.model.name, exclude_seen=self.training.exclude_seen
         )
+        score = evaluate(recommender, self.validation, metrics=(SELECT,)).value(SELECT)
         self.history[-1]["score"] = score
         if score > self.best["score"]:
             self.best = {"score": score, "epoch": self.epoch, "step": self.step}
-            self.best_state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            self.best_state = {
+                name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
+            }
         if own:
             _load(self.network, own)
 
@@ -264,16 +285,25 @@ class _Trainer:
 
     def _spent(self, began: float) -> bool:
         minutes = (time.monotonic() - began) / 60
-        return bool(self.conditions.max_minutes and minutes >= self.conditions.max_minutes and self.step) or bool(
-            self.conditions.steps and self.step >= self.conditions.steps
-        )
+        return bool(
+            self.conditions.max_minutes and minutes >= self.conditions.max_minutes and self.step
+        ) or bool(self.conditions.steps and self.step >= self.conditions.steps)
 
     def _sound(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
-            raise ModelError(
-                f"{self.model.name}: the loss ({self.loss.name}) is {float(loss)} at step {self.step}. "
-                f"The learning rate {self.model.learning_rate:g} is probably too high: try a third of it."
-            )
+            raise self._broken(f"the loss ({self.loss.name}) is {float(loss)}")
+
+    def _check(self, scoring: TorchScoring) -> None:
+        """Nothing, if the network answers with numbers: its very last step may have broken it, unseen by the loss."""
+        queries = self.sequences.queries()
+        if not np.isfinite(scoring.score(queries[queries.lengths > 0][:8])).all():
+            raise self._broken(f"the loss ({self.loss.name}) can no longer be computed, scores are not finite")
+
+    def _broken(self, what: str) -> ModelError:
+        return ModelError(
+            f"{self.model.name}: {what} at step {self.step}. "
+            f"The learning rate {self.model.learning_rate:g} is probably too high: try a third of it."
+        )
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -282,6 +312,7 @@ class _Trainer:
             "seed": self.conditions.seed,
             "items": self.sequences.n_items,
             "events": len(self.sequences.items),
+            "data": self.data,
             "horizon": self.horizon,
         }
 
@@ -302,7 +333,11 @@ class _Trainer:
         checkpoints.write(self.conditions.checkpoints, Checkpoint(tensors, record))
 
     def _resume(self) -> None:
-        found = checkpoints.read(self.conditions.checkpoints, self._identity()) if self.conditions.checkpoints else None
+        found = (
+            checkpoints.read(self.conditions.checkpoints, self._identity())
+            if self.conditions.checkpoints
+            else None
+        )
         if found is None:
             return
         self.network.load_state_dict(found.group("network"))
@@ -315,26 +350,13 @@ class _Trainer:
             state.setdefault(int(place), {})[key] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         record = found.record
-        self.step, self.epoch, self.best, self.history = (record[k] for k in ("step", "epoch", "best", "history"))
+        self.step, self.epoch, self.best, self.history = (
+            record[k] for k in ("step", "epoch", "best", "history")
+        )
         self.conditions.progress.say(f"{self.model.name}: goes on after epoch {self.epoch} of an earlier run")
 
 
-def validation_ndcg(recommender: Recommender, examples: Any, exclude_seen: bool, block: int = 2000) -> float:
-    """NDCG@10 over the whole catalogue, averaged over users."""
-    gains = np.zeros(len(examples))
-    for begin in range(0, len(examples), block):
-        part = slice(begin, begin + block)
-        queries = examples.queries[part]
-        scores = recommender.scores(queries)
-        if exclude_seen:
-            scores = exclude_histories(scores, queries)
-        ranks = mid_ranks(scores, examples.targets[part])
-        gains[part] = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0)
-    per_user = np.bincount(examples.groups, gains) / np.maximum(np.bincount(examples.groups), 1)
-    return float(per_user[np.bincount(examples.groups) > 0].mean())
-
-
-def _sample(training: Training, most: int) -> Any:
+def _sample(training: Training, most: int) -> Examples | None:
     """The validation examples that are ranked after each epoch: all, or evenly spread ones."""
     examples = training.validation
     if examples is None or len(examples) == 0:
@@ -349,6 +371,14 @@ def _sample(training: Training, most: int) -> Any:
         groups=examples.groups[chosen],
         target_ids=examples.target_ids.gather(chosen),
     )
+
+
+def _fingerprint(sequences: Sequences, validation: Examples | None) -> str:
+    """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
+    content = sequences.items.tobytes() + sequences.offsets.tobytes()
+    if validation is not None:
+        content += validation.targets.tobytes() + validation.queries.lengths.tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _rate(step: int, horizon: int, warmup: float) -> float:
@@ -380,9 +410,11 @@ def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(wanted)
-    except RuntimeError as fault:
-        raise ConfigError(f"device='{wanted}' is no device of this torch: take 'cpu', 'cuda' or 'auto'.") from fault
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as fault:
+        raise ConfigError(
+            f"device='{wanted}' is no device of this torch and machine: take 'cpu' or 'auto'."
+        ) from fault
 
 
 def _mix(seed: int, number: int) -> int:

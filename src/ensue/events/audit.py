@@ -118,8 +118,8 @@ class Audit:
         if self.duplicates and self.first is not None:
             lines.append(f"duplicates: {self.duplicates:,} events repeat user, item and time of another")
         lines.append(
-            f"popularity: 1 % of the items have {self.top_1_share:.1%} of the events, 10 % have {self.top_10_share:.1%} "
-            f"(Gini {self.gini:.2f})"
+            f"popularity: 1 % of the items have {self.top_1_share:.1%} of the events, 10 % have "
+            f"{self.top_10_share:.1%} (Gini {self.gini:.2f})"
         )
         if self.single:
             lines.append(f"users with one event: {self.single:,} ({self.single / self.users:.1%})")
@@ -174,7 +174,7 @@ def audit(log: EventLog, by: str = "user") -> Audit:
     if not frame.height:
         raise DataError("The log has no events: there is nothing to audit.")
     lengths = frame.group_by(by).len()["len"].to_numpy()
-    pairs = frame.select(pl.struct("user", "item").n_unique()).item()
+    pairs = frame.select("user", "item").unique().height
     counts = np.sort(frame.group_by("item").len()["len"].to_numpy().astype(np.float64))[::-1]
     first, last = _ends(log)
     repeats = 1 - pairs / frame.height
@@ -194,7 +194,7 @@ def audit(log: EventLog, by: str = "user") -> Audit:
         mean_length=float(lengths.mean()),
         single=int((frame.group_by("user").len()["len"] == 1).sum()),
         repeat_share=repeats,
-        duplicates=frame.height - int(frame.select(pl.struct(keys).n_unique()).item()) if log.has_time else 0,
+        duplicates=frame.height - frame.select(keys).unique().height if log.has_time else 0,
         tied_share=tied,
         top_1_share=_top_share(counts, 0.01),
         top_10_share=_top_share(counts, 0.1),

@@ -40,6 +40,9 @@ USUAL: dict[str, tuple[str, ...]] = {canonical: tuple(words.split()) for canonic
 
 _USUAL = {re.sub(r"[\s_.-]", "", name): canonical for canonical, names in USUAL.items() for name in names}
 
+_LOOKED_AT = 60
+"""How many columns of a very wide table are looked at for one that was meant."""
+
 _OPTIONAL = "leave it out with columns={{'{name}': ''}} (--columns {name}=)"
 
 
@@ -179,10 +182,10 @@ def _likely(canonical: str, names: Sequence[str]) -> list[str]:
     """Names that are nearly a usual name of the column, or hold one as a word, nearest first."""
     aliases = [folded for folded, meaning in _USUAL.items() if meaning == canonical]
     scored = []
-    for name in names:
+    for name in names[:_LOOKED_AT]:
         folded = re.sub(r"[\s_.-]", "", name.casefold())
         best = max(difflib.SequenceMatcher(None, folded, alias).ratio() for alias in aliases)
         words = [word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
-        if best >= 0.8 or any(word in aliases for word in words):
+        if best > 0.8 or any(word in aliases for word in words):
             scored.append((-best, name))
     return [name for _, name in sorted(scored)]

@@ -176,7 +176,7 @@ def digest(frame: pl.DataFrame) -> str:
     for name in ("user", "item"):
         _add_text(whole, frame[name])
     _add_numbers(whole, None if frame["time"].has_nulls() else frame["time"].dt.epoch("us"), "<i8")
-    _add_numbers(whole, frame["rating"] + 0.0 if "rating" in frame.columns else None, "<f8")
+    _add_numbers(whole, frame["rating"] if "rating" in frame.columns else None, "<f8")
     return whole.hexdigest()
 
 
@@ -280,4 +280,5 @@ def _add_numbers(whole: _Hash, series: pl.Series | None, kind: str) -> None:
         whole.update(b"-")
         return
     whole.update(b"+" + np.packbits(series.is_null().to_numpy()).tobytes())
-    whole.update(series.fill_null(0).to_numpy().astype(kind).tobytes())
+    values = series.fill_null(0).to_numpy().astype(kind) + 0  # -0.0 becomes 0.0 (polars leaves x + 0 undone)
+    whole.update(values.tobytes())

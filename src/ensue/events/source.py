@@ -12,7 +12,7 @@ from ensue.errors import ConfigError, DataError, MissingExtraError
 from ensue.events import columns as naming
 from ensue.events import times
 from ensue.events.log import EventLog
-from ensue.events.readers import Options, RawTable, reader_for, reader_named
+from ensue.events.readers import Options, RawTable, reader_for, reader_named, reader_of_folder
 from ensue.events.readers.table import REJECTED
 from ensue.events.reading import EXAMPLES_KEPT, Reading, SetAside
 from ensue.events.rows import BAD_NUMBER, BAD_ORDER, BAD_TIME, Events, Rules, events
@@ -109,38 +109,20 @@ def _tables(path: Path, format: str | None, options: Options) -> tuple[list[RawT
     reader = reader_named(format) if format is not None else None
     if not path.is_dir():
         reader = reader or reader_for(path)
-        if reader is None:
-            raise DataError(
-                f"{path.name} is in no known format: give CSV, TSV, JSON lines, Parquet or a MovieLens folder, "
-                "or name the format (format='...', --format)."
-            )
         return [reader.read(path, options)], reader.name, ()
-    whole = (
-        reader
-        if reader is not None and reader.folders
-        else reader_for(path, folder=True)
-        if reader is None
-        else None
-    )
+    whole = reader_of_folder(path) if reader is None else reader if reader.folders else None
     if whole is not None:
         return [whole.read(path, options)], whole.name, ()
     files, others = _files(path)
     by_reader: dict[str, list[Path]] = {}
     for file in files:
-        found = reader or reader_for(file)
-        by_reader.setdefault(found.name if found else "unknown", []).append(file)
+        by_reader.setdefault((reader or reader_for(file)).name, []).append(file)
     if len(by_reader) > 1:
-        kinds = "; ".join(
-            f"{kind}: {', '.join(file.name for file in some[:3])}" for kind, some in by_reader.items()
-        )
-        raise DataError(
-            f"{path} holds files of several formats ({kinds}): give one file, or name the format."
-        )
-    found = reader or reader_for(files[0])
-    if found is None:
-        raise DataError(f"{path} holds no file in a known format: give CSV, TSV, JSON lines or Parquet.")
+        kinds = "; ".join(f"{kind}: {', '.join(file.name for file in some[:3])}" for kind, some in by_reader.items())
+        raise DataError(f"{path} holds files of several formats ({kinds}): give one file, or name the format.")
+    reader = reader or reader_for(files[0])
     notes = (f"files of the folder that were not read: {', '.join(others[:5])}",) if others else ()
-    return [found.read(file, options) for file in files], found.name, notes
+    return [reader.read(file, options) for file in files], reader.name, notes
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:

@@ -11,7 +11,7 @@ from ensue.errors import ConfigError, DataError, nearest
 from ensue.events.readers import content
 from ensue.events.readers.table import Options, RawTable, Reader
 
-__all__ = ["Options", "RawTable", "Reader", "all_readers", "reader_for", "reader_named"]
+__all__ = ["Options", "RawTable", "Reader", "all_readers", "reader_for", "reader_named", "reader_of_folder"]
 
 
 @cache
@@ -35,12 +35,17 @@ def reader_named(name: str) -> Reader:
     return known[name]
 
 
-def reader_for(path: Path, *, folder: bool = False) -> Reader | None:
-    """The reader that recognises a file (or a folder as a whole), or None.
+def reader_for(path: Path) -> Reader:
+    """The reader that recognises a file; delimited text if no other does.
 
     Raises:
-        DataError: the file cannot be opened.
+        DataError: the file is empty or cannot be opened.
     """
-    if not folder and not content.head(path):
+    if not content.head(path):
         raise DataError(f"{path.name} is empty: there is nothing to read.")
-    return next((r for r in all_readers() if (r.folders or not folder) and r.recognises(path)), None)
+    return next(reader for reader in all_readers() if reader.recognises(path))
+
+
+def reader_of_folder(path: Path) -> Reader | None:
+    """The reader that takes a folder as a whole, or None: its files are then read one by one."""
+    return next((reader for reader in all_readers() if reader.folders and reader.recognises(path)), None)

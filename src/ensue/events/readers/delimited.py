@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable
@@ -37,11 +38,7 @@ class _Text:
 
     def fields(self, line: bytes) -> list[str]:
         """The fields of one record."""
-        one = line.decode()
-        if self.quoting and '"' in one:
-            found = next(csv.reader(io.StringIO(one, newline=""), delimiter=self.delimiter.decode()), [])
-        else:
-            found = one.split(self.delimiter.decode())
+        found = _fields(line.decode(), self.delimiter.decode(), quoting=self.quoting)
         return [self.restored(field) for field in found]
 
     def restored(self, field: str) -> str:
@@ -121,10 +118,7 @@ def delimiter_of(given: str | None, data: bytes, file: str, *, quoting: bool = T
     line = lines[0] if lines else ""
 
     def worth(delimiter: str) -> tuple[int, bool, bool, int]:
-        fields = (
-            next(csv.reader([line], delimiter=delimiter), []) if quoting and len(delimiter) == 1 else None
-        )
-        fields = line.split(delimiter) if fields is None else fields
+        fields = _fields(line, delimiter, quoting=quoting)
         known = sum(columns.usual(field.strip()) is not None for field in fields)
         even = all(other.count(delimiter) == line.count(delimiter) for other in lines)
         return known, delimiter != " ", even, len(fields)
@@ -136,6 +130,14 @@ def delimiter_of(given: str | None, data: bytes, file: str, *, quoting: bool = T
             "JSON lines or Parquet, or name the delimiter with delimiter='...' (--delimiter)."
         )
     return max(usable, key=worth)
+
+
+def _fields(line: str, delimiter: str, *, quoting: bool) -> list[str]:
+    """The fields of one record; those of a longer delimiter know no quotes."""
+    if quoting and '"' in line and len(delimiter) == 1:
+        with contextlib.suppress(csv.Error):
+            return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+    return line.split(delimiter)
 
 
 def _single(text: _Text) -> _Text:
@@ -173,10 +175,7 @@ def _names(first: list[str], options: Options, file: str) -> tuple[list[str], bo
             f"The first line of {file} ({', '.join(first)[:80]}) looks like data, not like column names: say which "
             "place is what, columns={'user': '1', 'item': '2', 'time': '3'} (--columns user=1,item=2,time=3)."
         )
-    names: list[str] = []
-    for place, name in enumerate(first, start=1):
-        fresh = name or f"column {place}"
-        names.append(fresh if fresh not in names else f"{fresh} (column {place})")
+    names = header(first)
     chosen = columns.choose(names, options.columns, file).columns
     for canonical, source in chosen.items():
         if first.count(source) > 1:
@@ -185,6 +184,17 @@ def _names(first: list[str], options: Options, file: str) -> tuple[list[str], bo
                 f"another column, columns={{'{canonical}': 'NAME'}}."
             )
     return names, False
+
+
+def header(first: list[str]) -> list[str]:
+    """The fields of a first line as column names: trimmed, none empty, no two alike."""
+    names: list[str] = []
+    for place, name in enumerate((field.strip() for field in first), start=1):
+        fresh = name or f"column {place}"
+        while fresh in names:
+            fresh += f" (column {place})"
+        names.append(fresh)
+    return names
 
 
 def _parsed(text: _Text, data: bytes, names: list[str]) -> pl.DataFrame:
@@ -252,8 +262,8 @@ def _slowly(
             if reader.line_num > line or "end of data" in str(error) or not names:
                 raise DataError(
                     f"Quotes do not fit together in {text.file}: the row that begins in line {line} opens a quote that "
-                    f"is not closed properly (noticed in line {reader.line_num}). If quotes are plain characters in this "
-                    "file, read it with quoting=False (--no-quoting)."
+                    f"is not closed properly (noticed in line {reader.line_num}). If quotes are plain characters in "
+                    "this file, read it with quoting=False (--no-quoting)."
                 ) from None
             bad.append((line, "quotes that do not fit together", str(error)))
             continue
@@ -290,12 +300,7 @@ def _refuse_no_rows(rows: int, names: list[str], file: str) -> None:
         )
 
 
-def _recognises(path: Path) -> bool:
-    """Any text whose first line can be parted; asked last."""
-    first = next((line for line in content.head(path).split(b"\n") if line.strip()), b"")
-    return b"\0" not in first and any(delimiter.encode() in first for delimiter in _DELIMITERS)
-
-
 READERS = (
-    Reader("delimited", "CSV, TSV and other delimited text", rank=9, recognises=_recognises, read=read),
+    # Asked last, it takes what no other reader knows, since it can say what is wrong with it.
+    Reader("delimited", "CSV, TSV and other delimited text", rank=9, recognises=lambda path: True, read=read),
 )

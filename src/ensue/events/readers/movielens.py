@@ -62,7 +62,7 @@ def _read(
     how = Options(delimiter=delimiter, quoting=delimiter == ",")
     columns = _NAMES if delimiter == "," else _PLACES
     if delimiter == ",":
-        table = delimited.split(ratings, how, lambda first: (first, False))
+        table = delimited.split(ratings, how, lambda first: (delimited.header(first), False))
     else:
         table = delimited.split(ratings, how, lambda first: (list(_PLACES.values()), True))
     items = titles(ratings)
@@ -142,7 +142,7 @@ def _titles_csv(ratings: Path) -> Items | None:
     path = _companion(ratings, "movies.csv")
     if path is None:
         return None
-    table = delimited.split(path, Options(delimiter=","), lambda first: (first, False))
+    table = delimited.split(path, Options(delimiter=","), lambda first: (delimited.header(first), False))
     if not {"movieId", "title", "genres"} <= set(table.frame.columns):
         return None
     notes = table.notes

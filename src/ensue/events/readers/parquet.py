@@ -12,18 +12,24 @@ from ensue.events.readers import content
 from ensue.events.readers.table import REJECTED, Options, RawTable, Reader
 
 
+_MAGIC = b"PAR1"
+
+
 def read(path: Path, options: Options) -> RawTable:
     """The rows of a Parquet file with the types they have; lines are row numbers counting from 1.
 
     Raises:
         DataError: the file is broken or has no rows.
     """
-    packed = path.read_bytes()[:2] == b"\x1f\x8b"
+    data = content.content(path)
+    length = int.from_bytes(data[-8:-4], "little")
+    if not data.endswith(_MAGIC) or length > len(data) - 12:
+        raise DataError(f"{path.name} is a broken Parquet file (its end is missing): write or copy it again.")
     try:
-        frame = pl.read_parquet(io.BytesIO(content.content(path)) if packed else path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        frame = pl.read_parquet(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path.name} is a broken Parquet file ({first}): write it again.") from None
+        raise DataError(f"{path.name} is a broken Parquet file ({first}): write or copy it again.") from None
     if not frame.height:
         raise DataError(
             f"{path.name} has columns ({', '.join(frame.columns)[:80]}) and no rows: nothing to read."
@@ -38,7 +44,7 @@ def read(path: Path, options: Options) -> RawTable:
 
 
 def _recognises(path: Path) -> bool:
-    return content.head(path, 4) == b"PAR1"
+    return content.head(path, 4) == _MAGIC
 
 
 READERS = (Reader("parquet", "Parquet", rank=1, recognises=_recognises, read=read),)

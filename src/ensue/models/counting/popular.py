@@ -37,7 +37,9 @@ class PopularScoring:
         """The scoring from its stored parts."""
         per_item = parts.arrays["per_item"]
         if per_item.shape != (len(catalogue),) or not np.isfinite(per_item).all():
-            raise ArtifactError("The stored popularity does not fit its items: the artifact is damaged, save it anew.")
+            raise ArtifactError(
+                "The stored popularity does not fit its items: the artifact is damaged, save it anew."
+            )
         return cls(per_item)
 
 
@@ -63,7 +65,7 @@ class Recent(Model):
     """Recent popularity: the share of each item in the last days of training.
 
     Attributes:
-        days: length of the window that ends with the last training event.
+        days: length of the window that ends with the last training event; an event just so old is not in it.
     """
 
     name: ClassVar[str] = "recent"
@@ -83,8 +85,10 @@ class Recent(Model):
         """
         sequences = training.sequences
         if sequences.time is None:
-            raise ModelError("recent: this log has no times, so nothing in it is recent; leave this model out.")
-        late = sequences.time > sequences.time.max() - int(self.days * MICROSECONDS_A_DAY)
+            raise ModelError(
+                "recent: this log has no times, so nothing in it is recent; leave this model out."
+            )
+        late = (sequences.time.max() - sequences.time) / MICROSECONDS_A_DAY < self.days
         counts = np.bincount(sequences.items[late], minlength=sequences.n_items)
         scoring = PopularScoring(counts / counts.sum() + POPULARITY_SHARE * training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)

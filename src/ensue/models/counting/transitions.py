@@ -78,7 +78,9 @@ class TransitionScoring:
         recent = queries.last(self.last)
         rows, back = np.nonzero(recent != queries.n_items)
         shape = (len(queries), len(self.share))
-        weights = sp.csr_array(sp.coo_array((self.decay ** back.astype(np.float64), (rows, recent[rows, back])), shape))
+        weights = sp.csr_array(
+            sp.coo_array((self.decay ** back.astype(np.float64), (rows, recent[rows, back])), shape)
+        )
         scores: Scores = np.asarray((weights @ self.table).toarray())
         scores += POPULARITY_SHARE * self.share
         return scores
@@ -116,5 +118,6 @@ def _check_table(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any]
         and bool(np.isfinite(data).all())
     )
     if not sound:
-        raise ArtifactError(f"The stored table does not fit its {n} items: the artifact is damaged, save it anew.")
-
+        raise ArtifactError(
+            f"The stored table does not fit its {n} items: the artifact is damaged, save it anew."
+        )

@@ -13,7 +13,7 @@ from ensue.training import NeuralModel
 class RecurrentEncoder(nn.Module):
     """A stack of recurrent layers, with dropout between them and a norm at the end: `[B, T, D]` to `[B, T, D]`."""
 
-    def __init__(self, cell: type[nn.RNNBase], width: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(self, cell: type[nn.LSTM], width: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.recurrence = cell(
             width, hidden, num_layers=layers, batch_first=True, dropout=dropout if layers > 1 else 0.0

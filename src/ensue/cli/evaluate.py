@@ -1,0 +1,134 @@
+"""`ensue evaluate`: a saved model on a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, gathered, names
+
+if TYPE_CHECKING:
+    from ensue.events.log import EventLog
+    from ensue.splits import Split
+
+
+@gathered
+def evaluate(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run (its best model is taken) or of a model.")
+    ],
+    events: Annotated[str, typer.Option(metavar="LOG", help="The log to evaluate on.")],
+    reading: Reading,
+    split: Annotated[
+        Rule | None, typer.Option(help="Test on the test part of this split. [default: see above]")
+    ] = None,
+    targets: Annotated[
+        Targets, typer.Option(help="Ask for every event that is tested, or for each user's last.")
+    ] = Targets.successive,
+    by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: as in training]")] = None,
+    metrics: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Such as ndcg@10,recall@20,auc. [default: the usual ones]")
+    ] = "",
+    exclude_seen: Annotated[
+        bool | None,
+        typer.Option(
+            "--exclude-seen/--include-seen", help="Leave items of the history out of the ranking. [default: as in training]"
+        ),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a saved model on events it has not learnt from.
+
+    Tested is, by default: on the log of the run itself, the test part of the run; on another log, every event later
+    than what the model has learnt from; where no event is later, or nothing tells, every event. An event is asked for
+    with all earlier events of its user as the history, so it needs at least one.
+    """
+    from ensue import ladder
+    from ensue.cli import progress, terminal
+    from ensue.evaluation import evaluate as measure
+    from ensue.metrics import DEFAULT
+
+    shown = progress.shown()
+    recommender = ladder.load(run)
+    log = ladder.load_log(reading.data(events), shown.say)
+    for line in log.reading.lines():
+        shown.say(line)
+    learnt = recommender.facts.get("learnt") or {}
+    parts, warning = _split(log, learnt, split, by)
+    if warning:
+        shown.say(f"warning: {warning}")
+    asked = parts.examples("test", recommender.catalogue, targets.value)
+    found = measure(
+        recommender,
+        asked,
+        metrics=names(metrics) or DEFAULT,
+        exclude_seen=exclude_seen,
+        seed=seed,
+        progress=shown,
+    )
+    if as_json:
+        terminal.emit({**found.to_json(), "warning": warning})
+        return
+    for line in [*found.lines(), *([f"warning: {warning}"] if warning else [])]:
+        terminal.out(line)
+
+
+def _split(
+    log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit | None
+) -> tuple[Split, str]:
+    """Which events are tested, and a warning if the model may have learnt from some of them.
+
+    Args:
+        log: the events.
+        learnt: what the model says of its training, `ladder.learnt`.
+        rule: the split asked for, if any.
+        by: what a sequence is, if it was said.
+    """
+    import numpy as np
+
+    from ensue.events.audit import audit
+    from ensue.splits import TEST, Split
+    from ensue.splits import split as split_by
+
+    sequences = learnt.get("sequences", {})
+    unit = by.value if by is not None else sequences.get("by", "user")
+    if sequences.get("session_gap") and unit == "session":
+        log = log.with_sessions(sequences["session_gap"])
+    same = learnt.get("log") == log.fingerprint()
+    used = learnt.get("split") if same else None
+    if rule is not None:
+        name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule.value
+        parts = split_by(log, name, by=unit)
+        return parts, "" if used and parts.name == used["name"] else _overlap(log, learnt, parts.part == TEST)
+    if used:
+        shares = {} if used["rule"] == "last" else {"test": used["test"], "validation": used["validation"]}
+        return split_by(log, used["rule"], by=unit, **shares), ""
+    until = learnt.get("until")
+    if until is not None and log.has_time:
+        later = (log.frame["time"] > datetime.fromisoformat(until)).to_numpy()
+        if later.any():
+            part = np.where(later, TEST, 0).astype(np.uint8)
+            return Split(log, part, f"events after {until}, where the model's training ends", unit), ""
+    part = np.full(log.n_events, TEST, dtype=np.uint8)
+    return Split(log, part, "every event", unit), _overlap(log, learnt, part == TEST)
+
+
+def _overlap(log: EventLog, learnt: Mapping[str, Any], tested: Any) -> str:
+    """A warning if tested events may have been learnt from, or ""."""
+    if learnt.get("log") == log.fingerprint():
+        return "the model has learnt from events of this very log: the figures flatter it"
+    until = learnt.get("until")
+    if until is None or not log.has_time:
+        return "nothing tells whether the model has learnt from these events; if it has, the figures flatter it"
+    early = int((log.frame["time"].filter(tested) <= datetime.fromisoformat(until)).sum())
+    if not early:
+        return ""
+    return (
+        f"{early:,} of the {int(tested.sum()):,} tested events are not later than {until}, where the model's training "
+        "ends; if it has learnt from them, the figures flatter it"
+    )

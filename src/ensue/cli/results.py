@@ -1,0 +1,98 @@
+"""The table of a run, from what the run has written: the same at the end of a run and when it is shown anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ensue.cli import terminal
+
+WANTED = ("ndcg@10", "recall@10", "mrr@10", "auc")
+"""The metrics of the table, if they were measured; the first two with their intervals."""
+
+NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "auc": "AUC", "f1": "F1"}
+
+
+def show(outcome: Mapping[str, Any], folder: str) -> None:
+    """Prints the table of all models of a run, and how to read it.
+
+    Args:
+        outcome: the content of the run's run.json.
+        folder: of the run.
+    """
+    rungs, best = outcome["models"], outcome["best"]
+    wide = terminal.width() >= terminal.NARROW
+    metrics = shown_metrics(list(rungs[0]["test"]["all"]["metrics"]))
+    right: dict[str, Any] = {"justify": "right"}
+    sure = metrics[:2]
+    heads: list[str | tuple[str, dict[str, Any]]] = [("model", {"overflow": "fold"})]
+    heads += [(titled(name), {"justify": "left"} if name in sure else right) for name in metrics]
+    heads += [(f"warm\n{titled(metrics[0])}", right), ("fit\nseconds", right), ("para-\nmeters", right)]
+    made = terminal.table(*heads)
+    for rung in rungs:
+        test = rung["test"]
+        cells = [f"{rung['label']} *" if rung["label"] == best else rung["label"]]
+        cells += [measured(test["all"], name, name in sure, wide) for name in metrics]
+        cells += [measured(test["warm"], metrics[0]), seconds(rung["fit_seconds"]), parameters(rung["facts"])]
+        terminal.row(made, cells, "bold" if rung["label"] == best else "")
+    terminal.show(made)
+    terminal.out()
+    for line in notes(outcome, folder):
+        terminal.out(line)
+
+
+def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
+    """What the table means, in lines."""
+    rungs, best = outcome["models"], outcome["best"]
+    test, chosen = rungs[0]["test"], outcome["experiment"]["evaluation"]["choose_on"]
+    counts = test["counts"]
+    value = next(rung["validation"] for rung in rungs if rung["label"] == best)
+    why = f"chosen on validation: {chosen} {value:.4f}" if value is not None else "the last of the ladder"
+    where = "beside" if terminal.width() >= terminal.NARROW else "under"
+    cold = counts["cold_targets"]
+    missed = f"The {cold:,} targets that training never saw count as misses; 'warm' leaves them out."
+    lines = [
+        f"* the best, {why}",
+        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} users, each user weighing the same; {where} "
+        "it its 95 % interval.",
+        missed if cold else "Training has seen all of them, so 'warm' is the same.",
+        f"All models are saved in {folder}/models",
+    ]
+    return lines + [f"{label} was left out: {reason}" for label, reason in outcome["skipped"].items()]
+
+
+def shown_metrics(measured: Sequence[str]) -> list[str]:
+    """Which metrics the table has: the usual ones, or the first four where none of them was measured."""
+    usual = [name for name in WANTED if name in measured]
+    return usual or list(measured[:4])
+
+
+def titled(name: str) -> str:
+    """The name of a metric as a head: NDCG@10, recall@10."""
+    word, sign, rest = name.partition("@")
+    return NAMES.get(word, word) + sign + rest
+
+
+def measured(group: Mapping[str, Any] | None, name: str, sure: bool = False, wide: bool = False) -> str:
+    """A figure, with its interval if wanted; "-" where there was nothing to measure."""
+    if group is None:
+        return "-"
+    found = group["metrics"][name]
+    value = f"{found['value']:.4f}"
+    if not sure:
+        return value
+    between = f"{found['low']:.4f}-{found['high']:.4f}"
+    return f"{value} ({between})" if wide else f"{value}\n{between}"
+
+
+def seconds(value: float) -> str:
+    """A time for a table."""
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def parameters(facts: Mapping[str, Any]) -> str:
+    """How many numbers a network has learnt; "-" for a model that counts."""
+    number = facts.get("parameters") or facts.get("first_fit", {}).get("parameters")
+    if number is None:
+        return "-"
+    return f"{number:,}" if number < 10_000 else f"{number / 1000:,.0f}k"

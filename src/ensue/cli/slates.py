@@ -1,0 +1,122 @@
+"""Recommendations on the screen: one table for an answer, and the samples at the end of a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ensue.cli import asking, terminal
+
+if TYPE_CHECKING:
+    from ensue.ladder import Outcome
+    from ensue.ranking import Recommender, Slate
+
+FILMS = ("Star Wars (1977)", "Fargo (1996)")
+"""The history that is typed as titles, where the catalogue has them."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A question with its answer.
+
+    Attributes:
+        what: the question in words.
+        history: ids, oldest first.
+        slate: the answer.
+        asked: why there is a fallback, if there is one.
+        command: what asks the same.
+    """
+
+    what: str
+    history: Sequence[str]
+    slate: Slate
+    asked: str
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The sample for programs; it names no user."""
+        return {"question": self.what, "history": list(self.history), **self.slate.to_json()}
+
+
+def samples(outcome: Outcome, k: int) -> list[Sample]:
+    """Answers of the best model for a user of the log, for a typed history, and for somebody new."""
+    recommender, folder = outcome.recommender, shlex.quote(str(outcome.folder))
+    log = outcome.log.frame
+    begin = f"ensue recommend {folder}"
+    found = []
+    user = str(log["user"][log["time"].arg_max() or 0])  # whoever acted last
+    history = asking.kept(outcome.folder, user) if outcome.experiment.keep_histories else None
+    if history is not None:
+        command = f"{begin} --user {shlex.quote(user)} -k {k}"
+        what = f"A user of the log: {user}, who acted last"
+        found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
+    history, texts = _typed(recommender)
+    option = f"--titles {shlex.quote('; '.join(texts))}" if texts else f"--history {shlex.quote(listed(history))}"
+    what = "A history typed as titles" if texts else "A history typed as ids"
+    command = f"{begin} {option} -k {k}"
+    found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
+    empty = recommender.recommend([], k)
+    found.append(Sample("A user never seen", [], empty, "nothing is known of this user", f"{begin} -k {k}"))
+    return found
+
+
+def _typed(recommender: Recommender) -> tuple[list[str], list[str]]:
+    """A history to show how one is typed: ids, and their titles (none where items have no titles)."""
+    catalogue = recommender.catalogue
+    films = [catalogue.find(film) for film in FILMS]
+    chosen = [matches[0] for matches in films if matches]
+    if len(chosen) < len(FILMS):
+        chosen = list(range(min(2, len(catalogue))))
+    texts = [catalogue.titles[index] for index in chosen]
+    plain = [text for text in texts if text is not None and ";" not in text]
+    same = [catalogue.find(text)[:1] for text in plain]
+    usable = len(plain) == len(chosen) and same == [[index] for index in chosen]
+    return catalogue.decode(chosen), plain if usable else []
+
+
+def listed(history: Sequence[str]) -> str:
+    """A history as --history takes it: "a,b", or a JSON list where an id needs it."""
+    import json
+
+    odd = any("," in item or item != item.strip() or item.startswith("[") for item in history)
+    return json.dumps(list(history), ensure_ascii=False) if odd else ",".join(history)
+
+
+def show_samples(found: Sequence[Sample], recommender: Recommender) -> None:
+    """Prints each sample with the end of its history."""
+    for sample in found:
+        terminal.out()
+        terminal.out(sample.what)
+        if sample.history:
+            shown = [named(recommender, item) for item in sample.history[-3:]]
+            before = f"... ({len(sample.history) - 3:,} before) > " if len(sample.history) > 3 else ""
+            terminal.out(f"  history: {before}{' > '.join(shown)}")
+        show(sample.slate, sample.asked)
+
+
+def named(recommender: Recommender, item: str) -> str:
+    """An item by its title where it has one, else by its id."""
+    (index,) = recommender.catalogue.encode([item]).tolist()
+    title = recommender.catalogue.titles[index] if index >= 0 else None
+    return title if title is not None else item
+
+
+def show(slate: Slate, asked: str) -> None:
+    """Prints an answer: what has to be said of it, and its items."""
+    for line in asking.lines(slate, asked):
+        terminal.out(f"  {line}")
+    if not slate.items:
+        terminal.out("  no item is left to recommend")
+        return
+    titles = any(title is not None for title in slate.titles)
+    heads: list[str | tuple[str, dict[str, Any]]] = [("rank", {"justify": "right"}), ("id", {"overflow": "fold"})]
+    heads += [("title", {"overflow": "fold"})] if titles else []
+    made = terminal.table(*heads, ("score", {"justify": "right"}))
+    for rank, (item, title, score) in enumerate(zip(slate.items, slate.titles, slate.scores, strict=True), 1):
+        cells = [str(rank), item, *([title or ""] if titles else []), f"{score:.4g}"]
+        terminal.row(made, cells)
+    terminal.show(made)
+
+
