@@ -23,12 +23,16 @@ def test_every_command_and_every_line_of_python_of_a_page_runs(page: str, tmp_pa
     python = "\n".join(body for kind, body in blocks if kind == "python")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for command in (["bash", "-euo", "pipefail", "-c", shell], [sys.executable, "-W", "error", "-c", python]):
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("page", sorted(str(p.relative_to(ROOT)) for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]))
+@pytest.mark.parametrize(
+    "page", sorted(str(p.relative_to(ROOT)) for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+)
 def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
     here = ROOT / page
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", here.read_text(encoding="utf-8"))

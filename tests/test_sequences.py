@@ -78,7 +78,6 @@ def test_sequences_by_session_are_those_of_the_sessions() -> None:
     assert found.keys.n_unique() == 3, "session 1 of user a is not session 1 of user b"
 
 
-@pytest.mark.xfail(reason="events of one session that lie apart give two sequences", strict=True)
 def test_sessions_that_alternate_are_each_one_sequence() -> None:
     log = log_of("aaaa", "wxyz", session=["phone", "tablet", "phone", "tablet"])
     catalogue = Catalogue.fit(log)

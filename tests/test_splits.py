@@ -273,13 +273,32 @@ def test_wrong_names_and_shares_say_what_would_be_right() -> None:
         Split(log, np.zeros(1, dtype=np.uint8), "mine")
 
 
-@pytest.mark.xfail(reason="shares that leave nothing to train on are not refused", strict=True)
 def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
     with pytest.raises((ConfigError, DataError)):
         ratio(log_of([("u", "a", t) for t in range(10)]), test=0.6, validation=0.6)
 
 
-@pytest.mark.xfail(raises=TypeError, reason="an unknown option of a split is not a ConfigError", strict=True)
 def test_an_unknown_option_of_a_split_is_named() -> None:
     with pytest.raises(ConfigError):
         split(log_of([("u", "a", 1), ("u", "b", 2)]), "last", tset=0.1)
+
+
+def test_events_of_overlapping_sessions_are_split_by_session_in_place() -> None:
+    """The parts are aligned with the log although the events of a session lie apart in it."""
+    rows = [("u", "a", 1), ("u", "x", 2), ("u", "b", 3), ("u", "y", 4), ("u", "c", 5)]
+    frame = log_of(rows).frame.with_columns(session=pl.Series(["s", "t", "s", "t", "s"]))
+    log = EventLog.of(frame)
+    split = last_out(log, by="session")
+    assert dict(zip(log.frame["item"], split.part.tolist(), strict=True)) == {"a": 0, "x": 0, "b": 1, "y": 2, "c": 2}
+    catalogue = Catalogue.fit(log)
+    examples = split.examples("test", catalogue)
+    histories = [catalogue.decode(examples.queries.last(3)[q][:n]) for q, n in enumerate(examples.queries.lengths)]
+    assert dict(zip(examples.target_ids, histories, strict=True)) == {"c": ["b", "a"], "y": ["x"]}
+    assert examples.group_ids.to_list() == ["s", "t"]
+    assert examples.by == "session"
+
+
+def test_events_without_a_history_are_counted() -> None:
+    log = log_of([("u", "a", 1), ("u", "b", 2), ("v", "a", 9), ("v", "b", 10)])
+    examples = at_times(log, 9e6).examples("test", Catalogue.fit(log))
+    assert (len(examples), examples.without_history) == (1, 1)

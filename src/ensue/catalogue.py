@@ -121,7 +121,14 @@ class Catalogue:
 
         Args:
             items: a table with the column `item` and, if known, features. Items already held are left as they are.
+
+        Raises:
+            DataError: an item has no id, or ids are not text.
         """
+        if "item" not in items.columns or items["item"].dtype != pl.String or items["item"].has_nulls():
+            raise DataError(
+                "New items need a column 'item' with an id as text in every row; cast numbers to text."
+            )
         new = items.filter(~pl.col("item").is_in(self.ids.implode())).unique("item", maintain_order=True)
         ids = pl.concat([self.ids.rename("item"), new["item"].cast(pl.String)])
         counts = np.concatenate([self.counts, np.zeros(len(new), dtype=np.int64)])

@@ -24,8 +24,8 @@ from ensue.errors import ConfigError, DataError, nearest
 from ensue.metrics import DEFAULT, Metric, Ranked
 from ensue.metrics import metric as metric_named
 from ensue.progress import Progress, Silent
-from ensue.ranking import Recommender, Scores, check_scores, exclude_histories, mid_ranks
-from ensue.sequences import Ints, Items
+from ensue.ranking import Recommender, check_scores, exclude_histories, standings
+from ensue.sequences import Ints
 from ensue.significance import Comparison, Interval, best_of, intervals
 from ensue.splits import Examples, Split
 
@@ -56,6 +56,7 @@ class Counts:
         cold_users: users with at least one such target.
         left_out_events: events of histories that the catalogue does not hold; queries share events, each
             counts.
+        without_history: events that could be no target, since they are the first of their sequence.
         horizon_days: time from the first target to the last, or None for a log without times.
     """
 
@@ -68,6 +69,7 @@ class Counts:
     cold_user_targets: int
     cold_users: int
     left_out_events: int
+    without_history: int
     horizon_days: float | None
 
     @property
@@ -96,6 +98,7 @@ class Counts:
             f"{self.cold_user_targets:,} targets of {self.cold_users:,} users have no known item in their "
             "history and are answered by popularity",
             f"{self.left_out_events:,} events of histories are not in the catalogue and are left out",
+            f"{self.without_history:,} events are the first of their sequence and are no targets",
         ]
 
 
@@ -270,6 +273,7 @@ def evaluate(
         cold_user_targets=int(fallback.sum()),
         cold_users=len(np.unique(examples.groups[fallback])),
         left_out_events=examples.left_out,
+        without_history=examples.without_history,
         horizon_days=None if at is None else float((at.max() - at.min()) / DAY),
     )
     return Evaluation(
@@ -343,22 +347,13 @@ def _rank(
             scores = recommender.scores(queries)
             rows, items = queries.pairs()
             seen[block] = np.bincount(rows, weights=items == targets[rows], minlength=len(targets)) > 0
+            check_scores(scores)  # before the exclusion hides what is broken
             if excluding:
-                check_scores(scores)  # before the exclusion hides what is broken
                 scores = exclude_histories(scores, queries)
-            ranks[block] = mid_ranks(scores, targets)
-            candidates[block] = (scores > -np.inf).sum(axis=1)
-            tied[block] = _ties(scores, targets)
+            ranks[block], tied[block] = standings(scores, targets)
+            candidates[block] = np.count_nonzero(scores > -np.inf, axis=1) if excluding else scores.shape[1]
             task.advance(len(targets))
     return Ranked.single(ranks, candidates), tied, seen
-
-
-def _ties(scores: Scores, targets: Items) -> Mask:
-    """`[Q]` whether another candidate has the score of the target; no target that cannot be served ties."""
-    own = scores[np.arange(len(targets)), np.where(targets == UNKNOWN, 0, targets)]
-    equal = (scores == own[:, None]).sum(axis=1)
-    tied: Mask = (equal > 1) & (targets != UNKNOWN) & (own > -np.inf)
-    return tied
 
 
 def _blocks(examples: Examples, block_bytes: int) -> Iterator[slice]:

@@ -200,7 +200,8 @@ def _settled(experiment: Experiment, found: Audit) -> Experiment:
         models=models,
         split=replace(experiment.split, rule=rule),
         evaluation=replace(
-            experiment.evaluation, exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen
+            experiment.evaluation,
+            exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen,
         ),
     )
 
@@ -238,6 +239,7 @@ def _rung(
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
     conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
     targets = experiment.evaluation.targets
+    progress.say(f"{label}: {model.summary}")
     training = Training.of(parts.train, by, seen)
     validation = parts.examples("validation", training.catalogue, targets)
     usable = len(validation) > 0
@@ -246,6 +248,8 @@ def _rung(
     score = evaluate(fitted, validation, metrics=(wanted,)).value(wanted.name) if usable else None
     if experiment.refit and (parts.part == 1).any():
         chosen = fitted.facts.get("chosen") or {}
+        if chosen:
+            progress.say(f"{label}: anew on training and validation together, {chosen['step']:,} steps")
         again = replace(conditions, steps=chosen.get("step", 0), horizon=fitted.facts.get("horizon", 0))
         fitted = replace(
             model.fit(Training.of(parts.before_test, by, seen), again),

@@ -6,9 +6,10 @@ queries and all N items at once. A new loss is a new dataclass here.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -172,8 +173,10 @@ def loss_of(described: str | Mapping[str, Any]) -> Loss:
         described: "cross-entropy", or {"name": "sampled-softmax", "negatives": 256}.
 
     Raises:
-        ConfigError: unknown name or setting.
+        ConfigError: unknown name or setting, or a value of a wrong kind.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     if isinstance(described, str):
         return losses.get(described)()
     settings = dict(described)
@@ -183,10 +186,17 @@ def loss_of(described: str | Mapping[str, Any]) -> Loss:
             f'A loss needs a name, such as {{name = "{CrossEntropy.name}"}}; got {dict(described)}.'
         )
     kind = losses.get(name)
-    known = list(kind.__dataclass_fields__)
+    known = [entry.name for entry in fields(kind)]
     for key in settings:
         if key not in known:
             raise ConfigError(
                 f"The loss {name} has no setting '{key}'; it has {', '.join(known)}.{nearest(key, known)}"
             )
-    return kind(**settings)
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(settings, default=str), strict=True)
+    except ValidationError as found:
+        fault = found.errors()[0]
+        raise ConfigError(
+            f"The loss {name}: {fault['loc'][0]} = {fault['input']!r}: "
+            f"{fault['msg'][0].lower()}{fault['msg'][1:]}."
+        ) from found

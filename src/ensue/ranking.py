@@ -24,6 +24,10 @@ POPULARITY_SHARE = 1e-9
 """How much of an item's share of training events counting models add to its score, to order what they cannot."""
 
 
+SCORES_AT_ONCE = 8_000_000
+"""The most scores that one block of a batch of questions holds: 64 MB in double precision."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a scoring is made of, so that it can be stored: settings for JSON, arrays, and an ONNX graph if any."""
@@ -147,27 +151,30 @@ class Recommender:
         ]
         texts = [_ids(history, "history") for history in histories]
         coded = [self.catalogue.encode(text) for text in texts]
-        queries = Queries.of([codes[codes != UNKNOWN] for codes in coded], len(self.catalogue))
-        scores = self.scores(queries)
-        if self.exclude_seen if exclude_seen is None else exclude_seen:
-            scores = exclude_histories(scores, queries)
-        if (banned != UNKNOWN).any():
-            scores = np.array(scores)
+        seen = self.exclude_seen if exclude_seen is None else exclude_seen
+        block = max(SCORES_AT_ONCE // len(self.catalogue), 1)
+        slates: list[Slate] = []
+        for begin in range(0, len(texts), block):
+            part = slice(begin, begin + block)
+            queries = Queries.of([codes[codes != UNKNOWN] for codes in coded[part]], len(self.catalogue))
+            scores = self.scores(queries)
+            check_scores(scores)
+            scores = exclude_histories(scores, queries) if seen else np.array(scores)
             scores[:, banned[banned != UNKNOWN]] = -np.inf
-        slates = []
-        for row, (text, codes) in enumerate(zip(texts, coded, strict=True)):
-            best = top_k(scores[row], k)
-            missing = [item for item, code in zip(text, codes.tolist(), strict=True) if code == UNKNOWN]
-            slates.append(
-                Slate(
-                    items=tuple(self.catalogue.decode(best)),
-                    scores=tuple(float(score) for score in scores[row, best]),
-                    titles=tuple(self.catalogue.titles[i] for i in best.tolist()),
-                    fallback=bool((codes == UNKNOWN).all()),
-                    unknown=tuple(dict.fromkeys(missing + unknown_banned)),
-                )
-            )
+            for row, text, codes in zip(scores, texts[part], coded[part], strict=True):
+                slates.append(self._slate(row, k, text, codes, unknown_banned))
         return slates
+
+    def _slate(self, scores: Scores, k: int, text: list[str], codes: Items, unknown: list[str]) -> Slate:
+        best = top_k(scores, k)
+        missing = [item for item, code in zip(text, codes.tolist(), strict=True) if code == UNKNOWN]
+        return Slate(
+            items=tuple(self.catalogue.decode(best)),
+            scores=tuple(scores[best].tolist()),
+            titles=tuple(self.catalogue.titles[i] for i in best.tolist()),
+            fallback=bool((codes == UNKNOWN).all()),
+            unknown=tuple(dict.fromkeys(missing + unknown)),
+        )
 
 
 def checked_k(k: object) -> int:
@@ -183,10 +190,12 @@ def checked_k(k: object) -> int:
     return int(k)
 
 
-def _ids(values: Iterable[str], name: str) -> list[str]:
+def _ids(values: object, name: str) -> list[str]:
     """A list of ids, once it is known to be one."""
     if isinstance(values, str):
         raise QueryError(f"{name} is the text {values!r}; give a list of item ids, such as ['{values}'].")
+    if not isinstance(values, Iterable):
+        raise QueryError(f"{name} is {values!r}; give a list of item ids, exactly as in the log.")
     ids = list(values)
     for value in ids:
         if not isinstance(value, str):
@@ -219,14 +228,20 @@ def mid_ranks(scores: Scores, targets: Items) -> NDArray[np.float64]:
     Raises:
         QueryError: a score is not a number, or is plus infinity.
     """
+    return standings(scores, targets)[0]
+
+
+def standings(scores: Scores, targets: Items) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`mid_ranks`, and `[Q]` whether another candidate has the target's score.
+
+    A target that cannot be served ties with none.
+    """
     check_scores(scores)
-    known = targets != UNKNOWN
-    own = scores[np.arange(len(targets)), np.where(known, targets, 0)][:, None]
-    greater = (scores > own).sum(axis=1)
-    equal = (scores == own).sum(axis=1)
-    ranks: NDArray[np.float64] = 1.0 + greater + (equal - 1) / 2.0
-    ranks[~known | np.isneginf(own[:, 0])] = np.inf
-    return ranks
+    own = scores[np.arange(len(targets)), np.maximum(targets, 0)][:, None]
+    greater = np.count_nonzero(scores > own, axis=1)
+    others = np.count_nonzero(scores == own, axis=1) - 1
+    served = (targets != UNKNOWN) & (own[:, 0] > -np.inf)
+    return np.where(served, 1.0 + greater + others / 2.0, np.inf), served & (others > 0)
 
 
 def check_scores(scores: Scores) -> None:

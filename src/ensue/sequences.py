@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ensue.catalogue import Catalogue
-from ensue.errors import ColumnError, DataError
+from ensue.errors import ColumnError, ConfigError, DataError, QueryError
 from ensue.events.log import EventLog
 
 Ints = NDArray[np.int64]
@@ -45,6 +45,47 @@ def run_offsets(keys: pl.Series) -> Ints:
         return np.zeros(1, dtype=np.int64)
     starts = np.flatnonzero((keys != keys.shift(1)).fill_null(True).to_numpy())
     return np.append(starts, len(keys)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Which events make up each sequence.
+
+    Attributes:
+        order: `[E]` places in the log, sequence by sequence, in the order of the log within each.
+        offsets: `[S+1]`; sequence s is `order[offsets[s]:offsets[s+1]]`.
+        keys: `[S]` the user (or session) of each sequence.
+    """
+
+    order: Ints
+    offsets: Ints
+    keys: pl.Series
+
+    @property
+    def places(self) -> Ints:
+        """`[E]` where in `order` each event of the log stands: the inverse of it."""
+        places = np.empty(len(self.order), dtype=np.int64)
+        places[self.order] = np.arange(len(self.order))
+        return places
+
+
+def units(log: EventLog, by: str) -> Units:
+    """The sequences of a log: users, or sessions in the order of their first events.
+
+    Events of a user lie together in a log; those of a session need not, since two sessions of one user may overlap.
+
+    Raises:
+        ColumnError: sessions are wanted and the log has none.
+        DataError: `by` is neither "user" nor "session".
+    """
+    keys = unit_column(log, by)
+    order = np.arange(len(keys), dtype=np.int64)
+    if by != "user":
+        first = pl.DataFrame({"key": keys}).with_row_index("row").select(pl.col("row").min().over("key"))
+        order = np.argsort(first.to_series().to_numpy(), kind="stable").astype(np.int64)
+        keys = keys.gather(order)
+    offsets = run_offsets(keys)
+    return Units(order, offsets, keys.gather(offsets[:-1]))
 
 
 def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -96,9 +137,16 @@ class Sequences:
             raise DataError(
                 f"Item '{unknown}' is not in the catalogue; fit the catalogue on the same events."
             )
-        keys = unit_column(log, by)
-        offsets = run_offsets(keys)
-        return cls(items, offsets, keys.gather(offsets[:-1]), len(catalogue), times_of(log), ratings_of(log))
+        unit = units(log, by)
+        time, rating = times_of(log), ratings_of(log)
+        return cls(
+            items[unit.order],
+            unit.offsets,
+            unit.keys,
+            len(catalogue),
+            None if time is None else time[unit.order],
+            None if rating is None else rating[unit.order],
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -159,6 +207,10 @@ class Queries:
         ends = np.cumsum(lengths)
         parts = [np.asarray(history, dtype=np.int32) for history in histories]
         items = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        if items.size and not 0 <= items.min() <= items.max() < n_items:
+            raise QueryError(
+                f"A history holds an item index outside 0..{n_items - 1}: encode ids with the catalogue."
+            )
         return cls(items, ends - lengths, ends, n_items)
 
     def __len__(self) -> int:
@@ -249,6 +301,8 @@ def windows(offsets: Ints, length: int) -> tuple[Ints, Ints]:
     Returns:
         `(starts, ends)` of the inputs of each window, `[W]` each.
     """
+    if length < 1:
+        raise ConfigError(f"A window of {length} events holds nothing: take a length of at least 1.")
     first, last = offsets[:-1], offsets[1:] - 1
     counts = np.maximum(-(-(last - first) // length), 0)
     rows, number = ranges(np.zeros(len(counts), dtype=np.int64), counts)

@@ -12,6 +12,7 @@ A target needs a history: an event is a target only if its sequence holds an ear
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
 from ensue.events.log import EventLog
-from ensue.sequences import Ints, Items, Queries, ratings_of, run_offsets, times_of, unit_column
+from ensue.sequences import Ints, Items, Queries, ratings_of, times_of, units
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -42,6 +43,8 @@ class Examples:
         target_ids: `[Q]` ids of the targets, as written.
         protocol: what was asked, in words.
         left_out: events of the histories that the catalogue does not hold.
+        without_history: events of the part that are first in their sequence, and so can be no target.
+        by: what a group is, "user" or "session".
     """
 
     queries: Queries
@@ -51,6 +54,8 @@ class Examples:
     target_ids: pl.Series
     protocol: str
     left_out: int = 0
+    without_history: int = 0
+    by: str = "user"
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -111,53 +116,63 @@ class Split:
             )
         if targets not in TARGETS:
             raise ConfigError(f"There are no targets '{targets}': take one of {', '.join(TARGETS)}.")
-        offsets = run_offsets(unit_column(self.log, self.by))
-        wanted = self.part == PARTS[part]
-        first = np.zeros(self.log.n_events, dtype=bool)
-        first[offsets[:-1]] = True
-        chosen = np.flatnonzero(wanted & ~first)
-        if targets == "last" and len(chosen):
-            sequence = np.searchsorted(offsets, chosen, side="right") - 1
-            chosen = chosen[np.append(sequence[1:] != sequence[:-1], True)]
-        return examples_at(self.log, chosen, catalogue, self.by, f"{self.name}, {part}, {targets} targets")
+        chosen = np.flatnonzero(self.part == PARTS[part])
+        protocol = f"{self.name}, {part}, {targets} targets"
+        return examples_at(self.log, chosen, catalogue, by=self.by, targets=targets, protocol=protocol)
 
 
-def examples_at(log: EventLog, positions: Ints, catalogue: Catalogue, by: str, protocol: str) -> Examples:
-    """Examples whose targets are the events at given places of a log.
+def examples_at(
+    log: EventLog,
+    positions: Ints,
+    catalogue: Catalogue,
+    *,
+    by: str = "user",
+    targets: str = "successive",
+    protocol: str = "given events",
+) -> Examples:
+    """Examples whose targets are the events at given places of a log, those without a history left out.
 
     Args:
         log: all events; a history is everything before the target in its sequence.
-        positions: `[Q]` ascending places in `log.frame`.
+        positions: places in `log.frame`.
         catalogue: the items that the model knows.
         by: "user" or "session".
+        targets: "successive" (all of them) or "last" (the last of each sequence).
         protocol: how the targets were chosen, in words.
     """
-    keys = unit_column(log, by)
-    offsets = run_offsets(keys)
-    encoded = catalogue.encode(log.frame["item"])
+    unit = units(log, by)
+    places = np.sort(unit.places[positions])
+    sequence = np.searchsorted(unit.offsets, places, side="right") - 1
+    asked = places > unit.offsets[sequence]
+    without_history = int((~asked).sum())
+    places, sequence = places[asked], sequence[asked]
+    if targets == "last" and len(places):
+        last = np.append(sequence[1:] != sequence[:-1], True)
+        places, sequence = places[last], sequence[last]
+    encoded = catalogue.encode(log.frame["item"])[unit.order]
     known = encoded != UNKNOWN
     before = np.concatenate([[0], np.cumsum(known)])
-    sequence = np.searchsorted(offsets, positions, side="right") - 1
     present, groups = np.unique(sequence, return_inverse=True)
     time, rating = times_of(log), ratings_of(log)
     queries = Queries(
         items=encoded[known],
-        starts=before[offsets[sequence]],
-        ends=before[positions],
+        starts=before[unit.offsets[sequence]],
+        ends=before[places],
         n_items=len(catalogue),
-        time=None if time is None else time[known],
-        rating=None if rating is None else rating[known],
-        at=None if time is None else time[positions],
+        time=None if time is None else time[unit.order][known],
+        rating=None if rating is None else rating[unit.order][known],
+        at=None if time is None else time[unit.order[places]],
     )
-    asked = positions - offsets[sequence]
     return Examples(
         queries=queries,
-        targets=encoded[positions],
+        targets=encoded[places],
         groups=groups.astype(np.int64),
-        group_ids=keys.gather(offsets[present]),
-        target_ids=log.frame["item"].gather(positions),
+        group_ids=unit.keys.gather(present),
+        target_ids=log.frame["item"].gather(unit.order[places]),
         protocol=protocol,
-        left_out=int((asked - queries.lengths).sum()),
+        left_out=int((places - unit.offsets[sequence] - queries.lengths).sum()),
+        without_history=without_history,
+        by=by,
     )
 
 
@@ -218,12 +233,12 @@ def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Spl
 
     A sequence of two events gives a test and no validation; a sequence of one stays in training.
     """
-    offsets = run_offsets(unit_column(log, by))
-    lengths = np.diff(offsets)
+    unit = units(log, by)
+    lengths, ends = np.diff(unit.offsets), unit.offsets[1:]
     part = np.zeros(log.n_events, dtype=np.uint8)
-    part[offsets[1:][lengths >= 2] - 1] = TEST
+    part[unit.order[ends[lengths >= 2] - 1]] = TEST
     if validation:
-        part[offsets[1:][lengths >= 3] - 2] = VALIDATION
+        part[unit.order[ends[lengths >= 3] - 2]] = VALIDATION
     short = int((lengths < 2).sum())
     notes = (f"{short} {by}s with a single event stay in training and are not tested",) if short else ()
     leaks = "training holds events that are later than other users' test events"
@@ -238,13 +253,20 @@ def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str 
     """
     _share(test, "test")
     _share(validation, "validation")
-    offsets = run_offsets(unit_column(log, by))
-    lengths = np.diff(offsets)
+    if test + validation >= 1:
+        raise ConfigError(
+            f"test={test:g} and validation={validation:g} leave nothing to train on: take smaller shares."
+        )
+    unit = units(log, by)
+    lengths = np.diff(unit.offsets)
     n_test = np.floor(lengths * test + 1e-9).astype(np.int64)
     n_validation = np.floor(lengths * validation + 1e-9).astype(np.int64)
-    from_end = np.repeat(offsets[1:], lengths) - np.arange(log.n_events)
+    from_end = np.repeat(unit.offsets[1:], lengths) - np.arange(log.n_events)
     tests, validations = np.repeat(n_test, lengths), np.repeat(n_validation, lengths)
-    part = np.where(from_end <= tests, TEST, np.where(from_end <= tests + validations, VALIDATION, TRAIN))
+    part = np.empty(log.n_events, dtype=np.uint8)
+    part[unit.order] = np.where(
+        from_end <= tests, TEST, np.where(from_end <= tests + validations, VALIDATION, TRAIN)
+    )
     short = int((n_test == 0).sum())
     notes = (
         (f"{short} of {len(lengths)} {by}s are too short for a test part and stay in training",)
@@ -269,12 +291,18 @@ def split(log: EventLog, rule: str = "temporal", **options: object) -> Split:
     """A log split by a named rule: "temporal" (the default, free of leaks), "last" or "ratio".
 
     Raises:
-        ConfigError: there is no such rule.
+        ConfigError: there is no such rule, or it has no such option.
     """
     if rule not in RULES:
         raise ConfigError(
             f"There is no split '{rule}': take one of {', '.join(RULES)}.{nearest(rule, RULES)}"
         )
+    known = [name for name in inspect.signature(RULES[rule]).parameters if name != "log"]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"The split '{rule}' has no option '{name}', but {', '.join(known)}.{nearest(name, known)}"
+            )
     return RULES[rule](log, **options)
 
 

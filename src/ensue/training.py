@@ -297,7 +297,9 @@ class _Trainer:
         """Nothing, if the network answers with numbers: its very last step may have broken it, unseen by the loss."""
         queries = self.sequences.queries()
         if not np.isfinite(scoring.score(queries[queries.lengths > 0][:8])).all():
-            raise self._broken(f"the loss ({self.loss.name}) can no longer be computed, scores are not finite")
+            raise self._broken(
+                f"the loss ({self.loss.name}) can no longer be computed, scores are not finite"
+            )
 
     def _broken(self, what: str) -> ModelError:
         return ModelError(

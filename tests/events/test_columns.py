@@ -39,7 +39,9 @@ def test_usual_names(name: str, meaning: str | None) -> None:
 
 
 def test_no_usual_name_means_two_things() -> None:
-    folded = [name.replace("_", "") for names in USUAL.values() for name in set(n.replace("_", "") for n in names)]
+    folded = [
+        name.replace("_", "") for names in USUAL.values() for name in set(n.replace("_", "") for n in names)
+    ]
     assert len(folded) == len(set(folded))
 
 
@@ -69,15 +71,39 @@ def test_a_session_stands_in_for_the_user() -> None:
 @pytest.mark.parametrize(
     ("names", "mapping", "said"),
     [
-        (["user", "asin", "parent_asin"], {}, "'asin' and 'parent_asin' in f.csv could all be the item: say which"),
+        (
+            ["user", "asin", "parent_asin"],
+            {},
+            "'asin' and 'parent_asin' in f.csv could all be the item: say which",
+        ),
         (["user", "asin", "parent_asin"], {}, "columns={'item': 'asin'} (--columns item=asin)"),
-        (["user", "item", "score", "stars"], {}, "or leave it out with columns={'rating': ''} (--columns rating=)"),
+        (
+            ["user", "item", "score", "stars"],
+            {},
+            "or leave it out with columns={'rating': ''} (--columns rating=)",
+        ),
         (["who", "item", "ts"], {}, "No column for the user in f.csv: found who, item, ts."),
         (["user", "itm_id", "ts"], {}, "columns={'item': 'itm_id'} (--columns item=itm_id)"),
-        (["uid", "sku", "ts"], {"time": "tss"}, "Column 'tss' (mapped to time) is not in f.csv, which has: uid, sku, ts. Did you mean 'ts'?"),
-        (["user", "item", "timestmap"], {}, "'timestmap' looks like one, map it: columns={'time': 'timestmap'}"),
-        (["user", "item", "local_time"], {}, "or say that there is none: columns={'time': ''} (--columns time=)"),
-        (["a", "b"], {"user": "a", "item": "a"}, "Column 'a' is mapped to user and to item: they must differ"),
+        (
+            ["uid", "sku", "ts"],
+            {"time": "tss"},
+            "Column 'tss' (mapped to time) is not in f.csv, which has: uid, sku, ts. Did you mean 'ts'?",
+        ),
+        (
+            ["user", "item", "timestmap"],
+            {},
+            "'timestmap' looks like one, map it: columns={'time': 'timestmap'}",
+        ),
+        (
+            ["user", "item", "local_time"],
+            {},
+            "or say that there is none: columns={'time': ''} (--columns time=)",
+        ),
+        (
+            ["a", "b"],
+            {"user": "a", "item": "a"},
+            "Column 'a' is mapped to user and to item: they must differ",
+        ),
     ],
 )
 def test_every_doubt_says_what_to_write(names: list[str], mapping: dict[str, str], said: str) -> None:

@@ -35,7 +35,9 @@ def sequences(log: EventLog, by: str = "user") -> dict[str, list[str]]:
 @given(EVENTS)
 def test_order_is_by_user_time_and_row(events: list[Event]) -> None:
     log = EventLog.of(frame_of(events))
-    expected = [row for row, _ in sorted(enumerate(events), key=lambda pair: (pair[1][0], pair[1][2], pair[0]))]
+    expected = [
+        row for row, _ in sorted(enumerate(events), key=lambda pair: (pair[1][0], pair[1][2], pair[0]))
+    ]
     assert log.frame["row"].to_list() == expected
 
 
@@ -95,9 +97,18 @@ def test_integers_become_their_digits_and_times_go_to_utc() -> None:
         ({"user": ["u", "v"], "item": ["a", ""]}, "Column 'item' has no value in row 2"),
         ({"user": ["u"], "item": ["a"], "session": [""]}, "Column 'session' has no value in row 1"),
         ({"user": ["u"], "item": ["a"], "time": [17]}, "parse it with ensue.read"),
-        ({"user": ["u"], "item": ["a"], "rating": [float("nan")]}, "'rating' is not a finite number in row 1"),
-        ({"user": ["u", "u"], "item": ["a", "b"], "row": [1, 1]}, "Column 'row' must give each event a place"),
-        ({"user": ["u", "u"], "item": ["a", "b"], "row": [0, None]}, "Column 'row' must give each event a place"),
+        (
+            {"user": ["u"], "item": ["a"], "rating": [float("nan")]},
+            "'rating' is not a finite number in row 1",
+        ),
+        (
+            {"user": ["u", "u"], "item": ["a", "b"], "row": [1, 1]},
+            "Column 'row' must give each event a place",
+        ),
+        (
+            {"user": ["u", "u"], "item": ["a", "b"], "row": [0, None]},
+            "Column 'row' must give each event a place",
+        ),
     ],
 )
 def test_what_would_lose_or_invent_something_is_refused(frame: dict[str, list[object]], said: str) -> None:
@@ -138,7 +149,9 @@ def test_where_keeps_order_items_and_reading() -> None:
 
 
 def test_a_gap_longer_than_the_limit_ends_a_session() -> None:
-    log = EventLog.of(frame_of([("u", "c", 3600), ("u", "a", 0), ("u", "b", 1800), ("u", "d", 5401), ("v", "e", 5)]))
+    log = EventLog.of(
+        frame_of([("u", "c", 3600), ("u", "a", 0), ("u", "b", 1800), ("u", "d", 5401), ("v", "e", 5)])
+    )
     cut = log.with_sessions(1800)
     assert sequences(cut, "session") == {"u#1": ["a", "b", "c"], "u#2": ["d"], "v#1": ["e"]}
     assert "1800 seconds" in cut.reading.notes[-1]
@@ -179,7 +192,12 @@ def test_the_same_session_text_under_two_users_is_two_sessions() -> None:
     assert sequences(shared, "session") == {"u#1": ["a"], "v#1": ["b", "c"]}
 
 
-@given(st.lists(st.tuples(st.text("a#\\", min_size=1, max_size=4), st.text("b#\\", min_size=1, max_size=4)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(st.text("a#\\", min_size=1, max_size=4), st.text("b#\\", min_size=1, max_size=4)),
+        min_size=1,
+    )
+)
 def test_session_ids_are_different_exactly_when_user_or_session_is(pairs: list[tuple[str, str]]) -> None:
     users, given_ids = zip(*pairs, strict=True)
     log = EventLog.of(pl.DataFrame({"user": users, "session": given_ids, "item": ["i"] * len(pairs)}))

@@ -88,7 +88,9 @@ def test_what_is_no_time_is_null_and_never_1970() -> None:
 
 
 def test_other_spellings_of_numbers() -> None:
-    assert micro(parsed(["1.7e9", "+1700000000", " 1700000000 ", "1700000000."])) == [1_700_000_000_000_000] * 4
+    assert (
+        micro(parsed(["1.7e9", "+1700000000", " 1700000000 ", "1700000000."])) == [1_700_000_000_000_000] * 4
+    )
     assert micro(parsed(["-0.25", ".5", "-1"])) == [-250_000, 500_000, -1_000_000]
 
 
@@ -135,7 +137,9 @@ def test_an_unknown_unit_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("kind", [pl.Float32(), pl.Boolean(), pl.Binary()])
 def test_a_type_that_cannot_hold_exact_times_is_refused(kind: pl.DataType) -> None:
-    with pytest.raises(DataError, match=f"The time column of log.csv is {kind}, which cannot hold exact times"):
+    with pytest.raises(
+        DataError, match=f"The time column of log.csv is {kind}, which cannot hold exact times"
+    ):
         parse(pl.Series([None], dtype=kind), None, pl.Series([1]), "log.csv")
 
 

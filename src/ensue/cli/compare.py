@@ -30,7 +30,9 @@ def compare(source: Source, choices: Choices, as_json: Json = False) -> None:
         outcome = stored(folder)
     else:
         if (folder / "model.json").is_file():
-            raise ArtifactError(f"{folder} is one model, and comparing takes a run: give {folder.parent.parent}.")
+            raise ArtifactError(
+                f"{folder} is one model, and comparing takes a run: give {folder.parent.parent}."
+            )
         done = ladder.run(experiment(source, choices, "-compare"), progress.shown())
         folder, outcome = done.folder, done.to_json()
     found = ladder.comparison(folder, outcome["experiment"]["seed"])
@@ -66,7 +68,9 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
     from ensue.cli import results, terminal
 
     name = results.titled(found.metric)
-    terminal.out(f"Highest {name} in the test: {found.best}, {found.value:.4f}. How sure is it of each other model?")
+    terminal.out(
+        f"Highest {name} in the test: {found.best}, {found.value:.4f}. How sure is it of each other model?"
+    )
     if found.others:
         right: dict[str, Any] = {"justify": "right"}
         made = terminal.table(
@@ -79,7 +83,9 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
             cells = [other.model, f"{other.value:.4f}", f"{gap.value:.4f}", between, f"{other.p_value:.2g}"]
             terminal.row(made, [*cells, f"{other.paired.differing:,} of {gap.n:,}"])
         terminal.show(made)
-    terminal.out("p: how often chance alone gives such a gap (paired sign-flip test over users), Holm-corrected.")
+    terminal.out(
+        "p: how often chance alone gives such a gap (paired sign-flip test over users), Holm-corrected."
+    )
     if outcome["best"] != found.best:
         terminal.out(
             f"The run serves {outcome['best']}, which was best on validation: a choice made on test figures would "

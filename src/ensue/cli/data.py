@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensue.cli.options import Json, Source, Unit, gathered, settings
+from ensue.cli.options import Json, Source, Unit, gathered
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def fetch(
         sizes = {"events": log.n_events, "users": log.n_users, "items": log.n_items}
         terminal.emit({"name": name, "folder": where, **sizes, "fingerprint": log.fingerprint()})
         return
-    terminal.out(f"{name}: {log.n_events:,} events of {log.n_users:,} users on {log.n_items:,} items, in {where}.")
+    terminal.out(
+        f"{name}: {log.n_events:,} events of {log.n_users:,} users on {log.n_items:,} items, in {where}."
+    )
     terminal.out("Its checksum is right. Use it by its name: ensue run " + name)
 
 
@@ -81,7 +83,8 @@ def convert(
 ) -> None:
     """Write a log as one table, ids exactly as written.
 
-    Columns have ensue's own names, and events stand in its order: by user, then time, then row in the source."""
+    Columns have ensue's own names, and events stand in its order: by user, then time, then row in the source.
+    """
     from ensue.cli import terminal
 
     _check_target(out)

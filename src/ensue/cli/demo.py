@@ -19,7 +19,9 @@ def demo(
         str, typer.Option(metavar="ml-100k|simulated|FOLDER", help="What to show it on.")
     ] = "ml-100k",
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of the run.")] = "runs/demo",
-    models: Annotated[str, typer.Option(metavar="A,B,...", help="Models to run. [default: a ladder of six]")] = "",
+    models: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Models to run. [default: a ladder of six]")
+    ] = "",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +35,12 @@ def demo(
 
     shown = progress.shown()
     log = _log(data, shown)
-    content = {"data": {"source": data}, "out": out, "seed": seed, "models": {name: {} for name in names(models)}}
+    content = {
+        "data": {"source": data},
+        "out": out,
+        "seed": seed,
+        "models": {name: {} for name in names(models)},
+    }
     outcome = ladder.run(experiment_of(content, "The command line"), shown, log)
     reporting.report(outcome, as_json, k=5)
     if not as_json:

@@ -45,7 +45,10 @@ Check = tuple[str, str, str]
 def _versions() -> list[Check]:
     import platform
 
-    found = [("ensue", OK, __version__), ("python", OK, f"{platform.python_version()} on {platform.platform()}")]
+    found = [
+        ("ensue", OK, __version__),
+        ("python", OK, f"{platform.python_version()} on {platform.platform()}"),
+    ]
     for library in VERSIONS:
         version = _version(library)
         found.append((library, OK if version else FAILED, version or "pip install ensue"))
@@ -81,11 +84,17 @@ def _extras() -> list[Check]:
     found = []
     for library, extra in EXTRAS.items():
         version = _version(library) if util.find_spec(library) else None
-        found.append((library, OK, version) if version else (library, ABSENT, f"pip install 'ensue[{extra}]'"))
+        found.append(
+            (library, OK, version) if version else (library, ABSENT, f"pip install 'ensue[{extra}]'")
+        )
     if util.find_spec("torch"):
         import torch
 
-        gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; networks train on the cores"
+        gpu = (
+            torch.cuda.get_device_name(0)
+            if torch.cuda.is_available()
+            else "none; networks train on the cores"
+        )
         found.append(("GPU", OK, gpu))
     return found
 
@@ -129,7 +138,10 @@ def _markov() -> str:
 
     began = time.monotonic()
     ring = [f"item {number}" for number in range(20)]
-    walk: dict[str, Any] = {"user": [f"u{n // 40}" for n in range(2000)], "item": [ring[n % 20] for n in range(2000)]}
+    walk: dict[str, Any] = {
+        "user": [f"u{n // 40}" for n in range(2000)],
+        "item": [ring[n % 20] for n in range(2000)],
+    }
     recommender = fit("markov", EventLog.of(pl.DataFrame(walk)), exclude_seen=False)
     with tempfile.TemporaryDirectory() as folder:
         artifacts.save(recommender, Path(folder) / "markov")

@@ -36,7 +36,8 @@ def evaluate(
     exclude_seen: Annotated[
         bool | None,
         typer.Option(
-            "--exclude-seen/--include-seen", help="Leave items of the history out of the ranking. [default: as in training]"
+            "--exclude-seen/--include-seen",
+            help="Leave items of the history out of the ranking. [default: as in training]",
         ),
     ] = None,
     seed: Seed = 0,
@@ -78,9 +79,7 @@ def evaluate(
         terminal.out(line)
 
 
-def _split(
-    log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit | None
-) -> tuple[Split, str]:
+def _split(log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit | None) -> tuple[Split, str]:
     """Which events are tested, and a warning if the model may have learnt from some of them.
 
     Args:
@@ -124,7 +123,9 @@ def _overlap(log: EventLog, learnt: Mapping[str, Any], tested: Any) -> str:
         return "the model has learnt from events of this very log: the figures flatter it"
     until = learnt.get("until")
     if until is None or not log.has_time:
-        return "nothing tells whether the model has learnt from these events; if it has, the figures flatter it"
+        return (
+            "nothing tells whether the model has learnt from these events; if it has, the figures flatter it"
+        )
     early = int((log.frame["time"].filter(tested) <= datetime.fromisoformat(until)).sum())
     if not early:
         return ""

@@ -18,7 +18,9 @@ def models(as_json: Json = False) -> None:
     found = [known.get(name) for name in known.names()]
     missing = known.missing()
     if as_json:
-        rows = [{"model": kind.name, "summary": kind.summary, "settings": kind().settings()} for kind in found]
+        rows = [
+            {"model": kind.name, "summary": kind.summary, "settings": kind().settings()} for kind in found
+        ]
         lacking = [{"module": one.module, "needs": one.library, "remedy": one.remedy} for one in missing]
         terminal.emit({"models": rows, "missing": lacking})
         return

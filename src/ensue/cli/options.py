@@ -16,8 +16,22 @@ from ensue.errors import ConfigError
 if TYPE_CHECKING:
     from ensue.experiment import Data
 
+
+
+def whole(text: str) -> int:
+    """A whole number as it was typed.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a whole number") from None
+
+
 Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard output.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same bits on one machine.")]
+Seed = Annotated[int, typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine.")]
 
 
 class Rule(str, Enum):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Rule, Source, Targets, Unit, names
+from ensue.cli.options import Rule, Source, Targets, Unit, names, whole
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ class Choices:
             help="Leave items of the history out of the answers. [default: as the audit advises]",
         ),
     ] = None
-    seed: Annotated[
-        int | None, typer.Option(help="Same seed, same bits on one machine. [default: 0]")
-    ] = None
+    seed: Annotated[int | None, typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine. [default: 0]")] = None
     max_minutes: Annotated[
         float | None, typer.Option(metavar="MINUTES", help="Training time of one network. [default: 10]")
     ] = None

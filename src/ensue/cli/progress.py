@@ -132,7 +132,7 @@ def _display(console: Console) -> Display:
 
         def render(self, task: Row) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed else "", justify="right")
+            return Text(f"{speed:,.{0 if speed >= 10 else 1}f}/s" if speed else "", justify="right")
 
     return Display(
         TextColumn("{task.description}", markup=False),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensue.cli.options import Json
+from ensue.cli.options import Json, whole
 from ensue.errors import QueryError
 
 if TYPE_CHECKING:
@@ -20,16 +20,21 @@ def recommend(
     ],
     history: Annotated[
         str | None,
-        typer.Option(metavar="ID,ID,...", help="""Items so far, oldest first; or a JSON list: '["a,b","c"]'."""),
+        typer.Option(
+            metavar="ID,ID,...", help="""Items so far, oldest first; or a JSON list: '["a,b","c"]'."""
+        ),
     ] = None,
     history_id: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="One item so far; give it again for the next.")
     ] = None,
     titles: Annotated[
-        str | None, typer.Option(metavar="TITLE; TITLE", help="Items so far by their titles, or parts of them.")
+        str | None,
+        typer.Option(metavar="TITLE; TITLE", help="Items so far by their titles, or parts of them."),
     ] = None,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="A user whose history the run has kept.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items at most.")] = 10,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="A user whose history the run has kept.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", parser=whole, metavar="N", help="How many items at most.")] = 10,
     exclude: Annotated[
         str, typer.Option(metavar="ID,ID,...", help="Items that must not be in the answer.")
     ] = "",
@@ -55,10 +60,17 @@ def recommend(
         raise QueryError(f"{' and '.join(used)} all give a history: use one of them.")
     recommender = ladder.load(run)
     asked, past, notes = _history(recommender, run, history, history_id, titles, user)
-    slate = recommender.recommend(past, k, exclude=asking.ids(exclude, "--exclude"), exclude_seen=exclude_seen)
+    slate = recommender.recommend(
+        past, k, exclude=asking.ids(exclude, "--exclude"), exclude_seen=exclude_seen
+    )
     if as_json:
         terminal.emit(
-            {"model": recommender.model, "history": past, **slate.to_json(), "notes": notes + asking.lines(slate, asked)}
+            {
+                "model": recommender.model,
+                "history": past,
+                **slate.to_json(),
+                "notes": notes + asking.lines(slate, asked),
+            }
         )
         return
     for line in notes:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ensue.cli.options import Json, Source, gathered
+from ensue.cli.options import Json, Source, gathered, whole
 from ensue.cli.plan import Choices, experiment
 
 
@@ -14,7 +14,7 @@ from ensue.cli.plan import Choices, experiment
 def run(
     source: Source,
     choices: Choices,
-    k: Annotated[int, typer.Option("-k", min=1, help="Items of each sample recommendation.")] = 5,
+    k: Annotated[int, typer.Option("-k", parser=whole, metavar="N", help="Items of each sample recommendation.")] = 5,
     as_json: Json = False,
 ) -> None:
     """Read a log, train and test models, save them, recommend.

@@ -53,7 +53,9 @@ def samples(outcome: Outcome, k: int) -> list[Sample]:
         what = f"A user of the log: {user}, who acted last"
         found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
     history, texts = _typed(recommender)
-    option = f"--titles {shlex.quote('; '.join(texts))}" if texts else f"--history {shlex.quote(listed(history))}"
+    option = (
+        f"--titles {shlex.quote('; '.join(texts))}" if texts else f"--history {shlex.quote(listed(history))}"
+    )
     what = "A history typed as titles" if texts else "A history typed as ids"
     command = f"{begin} {option} -k {k}"
     found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
@@ -108,15 +110,16 @@ def show(slate: Slate, asked: str) -> None:
     for line in asking.lines(slate, asked):
         terminal.out(f"  {line}")
     if not slate.items:
-        terminal.out("  no item is left to recommend")
+        terminal.out("  no item can be recommended: none was asked for, or all are excluded")
         return
     titles = any(title is not None for title in slate.titles)
-    heads: list[str | tuple[str, dict[str, Any]]] = [("rank", {"justify": "right"}), ("id", {"overflow": "fold"})]
+    heads: list[str | tuple[str, dict[str, Any]]] = [
+        ("rank", {"justify": "right"}),
+        ("id", {"overflow": "fold"}),
+    ]
     heads += [("title", {"overflow": "fold"})] if titles else []
     made = terminal.table(*heads, ("score", {"justify": "right"}))
     for rank, (item, title, score) in enumerate(zip(slate.items, slate.titles, slate.scores, strict=True), 1):
         cells = [str(rank), item, *([title or ""] if titles else []), f"{score:.4g}"]
         terminal.row(made, cells)
     terminal.show(made)
-
-

@@ -69,7 +69,9 @@ def _lines(text: str, fold: bool) -> str:
 
         indent = [" " * (len(line) - len(line.lstrip()) + 2) for line in shown]
         folded = [
-            textwrap.wrap(line, width(), subsequent_indent=begin, break_long_words=False, break_on_hyphens=False)
+            textwrap.wrap(
+                line, width(), subsequent_indent=begin, break_long_words=False, break_on_hyphens=False
+            )
             for line, begin in zip(shown, indent, strict=True)
         ]
         shown = [line for lines in folded for line in lines or [""]]
@@ -106,7 +108,9 @@ def table(*columns: str | tuple[str, dict[str, Any]], title: str = "") -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, title=title or None)
+    made = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, title=title or None
+    )
     made.title_justify, made.title_style = "left", "bold"
     for column in columns:
         head, options = (column, {}) if isinstance(column, str) else column

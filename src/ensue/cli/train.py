@@ -42,7 +42,9 @@ def train(
     ] = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keep a network's state here after each epoch, and go on from it."),
+        typer.Option(
+            metavar="FOLDER", help="Keep a network's state here after each epoch, and go on from it."
+        ),
     ] = None,
     max_minutes: Annotated[
         float, typer.Option(metavar="MINUTES", help="Training time of a network; 0 is no limit.")
@@ -81,7 +83,9 @@ def train(
     terminal.out("It is tested on nothing: `ensue run` tests models before it saves them.")
     terminal.out("Next, type:")
     history = slates.listed(log.frame["item"].tail(2).to_list())
-    terminal.out(f"  ensue recommend {shlex.quote(str(folder))} --history {shlex.quote(history)} -k 10", fold=False)
+    terminal.out(
+        f"  ensue recommend {shlex.quote(str(folder))} --history {shlex.quote(history)} -k 10", fold=False
+    )
 
 
 def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Conditions) -> Recommender:
@@ -97,7 +101,9 @@ def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Cond
     if not len(validation):
         conditions.progress.say("no event is left to stop early on: the network trains for all its epochs")
         return model.fit(whole, _in(conditions, "whole"))
-    conditions.progress.say(f"{model.name}: how long to train is found on {len(validation):,} events left out")
+    conditions.progress.say(
+        f"{model.name}: how long to train is found on {len(validation):,} events left out"
+    )
     first = model.fit(replace(training, validation=validation), _in(conditions, "part"))
     chosen = first.facts.get("chosen") or {}
     steps = {"steps": int(chosen.get("step", 0)), "horizon": int(first.facts.get("horizon", 0))}

@@ -118,8 +118,12 @@ def _tables(path: Path, format: str | None, options: Options) -> tuple[list[RawT
     for file in files:
         by_reader.setdefault((reader or reader_for(file)).name, []).append(file)
     if len(by_reader) > 1:
-        kinds = "; ".join(f"{kind}: {', '.join(file.name for file in some[:3])}" for kind, some in by_reader.items())
-        raise DataError(f"{path} holds files of several formats ({kinds}): give one file, or name the format.")
+        kinds = "; ".join(
+            f"{kind}: {', '.join(file.name for file in some[:3])}" for kind, some in by_reader.items()
+        )
+        raise DataError(
+            f"{path} holds files of several formats ({kinds}): give one file, or name the format."
+        )
     reader = reader or reader_for(files[0])
     notes = (f"files of the folder that were not read: {', '.join(others[:5])}",) if others else ()
     return [reader.read(file, options) for file in files], reader.name, notes

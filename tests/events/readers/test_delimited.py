@@ -35,10 +35,16 @@ CELLS = st.text(alphabet='xé",;:\n\r\t |1', max_size=6)
     last=st.booleans(),
 )
 def test_every_cell_comes_back_as_written(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str, end: str, last: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str]],
+    delimiter: str,
+    end: str,
+    last: bool,
 ) -> None:
     table = [("user", "item", "note", "more"), *(("u", "i", *row) for row in rows)]
-    text = end.join(delimiter.join(quoted(cell, delimiter) for cell in row) for row in table) + (end if last else "")
+    text = end.join(delimiter.join(quoted(cell, delimiter) for cell in row) for row in table) + (
+        end if last else ""
+    )
     path = write(tmp_path_factory.mktemp("cells"), text, "cells.txt")
     found = delimited.read(path, Options(delimiter=delimiter))
     assert found.frame.rows() == table[1:]
@@ -73,7 +79,9 @@ def test_an_impossible_delimiter_is_refused(given: str) -> None:
 
 
 def test_no_delimiter_at_all(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"log\.csv is not a table: its first line 'hello' holds no delimiter"):
+    with pytest.raises(
+        DataError, match=r"log\.csv is not a table: its first line 'hello' holds no delimiter"
+    ):
         read(write(tmp_path, "hello\nworld\n"), format="delimited")
 
 
@@ -108,7 +116,9 @@ def test_bad_rows_are_set_aside_by_physical_line(tmp_path: Path) -> None:
 
 
 def test_quotes_inside_an_unquoted_field_are_text_and_said(tmp_path: Path) -> None:
-    log = read(write(tmp_path, 'user,item,time,text\nu,a,1,6" tall\nu,b,2,"quoted, too"\nu,c,3,"oops" x\nu,d,4,y\n'))
+    log = read(
+        write(tmp_path, 'user,item,time,text\nu,a,1,6" tall\nu,b,2,"quoted, too"\nu,c,3,"oops" x\nu,d,4,y\n')
+    )
     assert log.frame["text"].to_list() == ['6" tall', "quoted, too", "y"]
     assert log.reading.set_aside == {"quotes that do not fit together": 1}
     assert log.reading.examples[0].line == 4
@@ -119,7 +129,10 @@ def test_the_careful_pass_counts_lines_and_fields_too(tmp_path: Path) -> None:
     text = 'user,item,time,text\nu,a,1,"x\ny"\nu,b,2\nu,c,3,6" z\n\nu,d,4,5,6\nu,e,5,z\n'
     log = read(write(tmp_path, text))
     assert log.frame["item"].to_list() == ["a", "c", "e"]
-    assert [(e.line, e.reason) for e in log.reading.examples] == [(4, "too few fields"), (7, "too many fields")]
+    assert [(e.line, e.reason) for e in log.reading.examples] == [
+        (4, "too few fields"),
+        (7, "too many fields"),
+    ]
     assert log.reading.rows_read == 5
 
 
@@ -153,7 +166,9 @@ def test_a_file_without_a_header_says_so_and_can_be_read_by_place(tmp_path: Path
 
 
 def test_places_beyond_the_columns_and_places_in_a_file_with_a_header(tmp_path: Path) -> None:
-    with pytest.raises(ColumnError, match=r"Column '9' \(mapped to item\) is not in log.csv, which has: 1, 2, 3"):
+    with pytest.raises(
+        ColumnError, match=r"Column '9' \(mapped to item\) is not in log.csv, which has: 1, 2, 3"
+    ):
         read(write(tmp_path, "1,5,100\n"), columns={"user": "1", "item": "9"})
     with pytest.raises(ColumnError, match=r"log.csv has a header \(uid, sku, ts\), so map columns by name"):
         read(write(tmp_path, "uid,sku,ts\nu,a,1\n"), columns={"user": "1", "item": "2"})
@@ -168,7 +183,9 @@ def test_a_column_that_stands_twice_is_not_guessed(tmp_path: Path) -> None:
         read(write(tmp_path, "user,item,item\nu,a,b\n"))
 
 
-@pytest.mark.parametrize("text", ["user,item,time\n", "user,item,time", 'user,item,"time"\n\n\n', 'user,item,a"b\n'])
+@pytest.mark.parametrize(
+    "text", ["user,item,time\n", "user,item,time", 'user,item,"time"\n\n\n', 'user,item,a"b\n']
+)
 def test_a_header_and_no_rows(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=r"log.csv has a header \(user, item, .*\) and no rows"):
         read(write(tmp_path, text))

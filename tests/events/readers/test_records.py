@@ -66,7 +66,9 @@ def test_misplaced_quotes_are_seen(text: str) -> None:
 def test_kept_records_are_exactly_those(table: list[list[str]], data: st.DataObject) -> None:
     text = written(table).encode()
     found = scan(text, ord(","), quoting=True)
-    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(found.ends), max_size=len(found.ends))), dtype=bool)
+    keep = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(found.ends), max_size=len(found.ends))), dtype=bool
+    )
     expected = b"".join(
         text[s:e] + b"\n" for s, e, k in zip(found.starts, found.ends, keep, strict=True) if k
     )

@@ -11,7 +11,6 @@ from ensue.errors import DataError
 from ensue.events.readers import content
 from ensue.events.readers.table import REJECTED, Options, RawTable, Reader
 
-
 _MAGIC = b"PAR1"
 
 

@@ -1,0 +1,88 @@
+"""Every registered model, small enough to fit in a moment. A new file under `ensue.models` joins by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensue import artifacts, runtime
+from ensue.events.log import EventLog
+from ensue.model import Model, Training, models
+from ensue.ranking import Recommender
+from ensue.sequences import Queries
+from ensue.training import NeuralModel
+
+NAMES = models.names()
+NETWORKS = tuple(name for name in NAMES if issubclass(models.get(name), NeuralModel))
+
+SMALL = {
+    "width": 16,
+    "length": 12,
+    "dropout": 0.1,
+    "epochs": 8,
+    "batch_tokens": 64,
+    "learning_rate": 1e-2,
+}
+"""Settings that let any network learn the ring in under a second."""
+
+
+def small(name: str) -> Model:
+    """The model of this name; a network with small settings, a counting model as it is."""
+    kind = models.get(name)
+    return kind(**SMALL) if name in NETWORKS else kind()
+
+
+@pytest.fixture(scope="session")
+def smallest() -> Callable[[str], Model]:
+    """`small`, for tests that choose their models themselves."""
+    return small
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def model(request: pytest.FixtureRequest) -> Model:
+    """Every model in turn."""
+    return small(request.param)
+
+
+@pytest.fixture(scope="session", params=NETWORKS)
+def network_model(request: pytest.FixtureRequest) -> NeuralModel:
+    """Every network in turn."""
+    found = small(request.param)
+    assert isinstance(found, NeuralModel)
+    return found
+
+
+@pytest.fixture(scope="session")
+def fitted(model: Model, ring_log: EventLog) -> Recommender:
+    """The model, fitted on the ring."""
+    return model.fit(Training.of(ring_log, exclude_seen=False))
+
+
+@pytest.fixture(scope="session")
+def tolerance(model: Model) -> float:
+    """How far scores may differ that ought to be equal: counting models give the same bits, networks 1e-5."""
+    return 1e-5 if isinstance(model, NeuralModel) else 0.0
+
+
+@pytest.fixture(scope="session")
+def saved(fitted: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fitted model on disk."""
+    return artifacts.save(fitted, tmp_path_factory.mktemp("models") / fitted.model)
+
+
+@pytest.fixture(scope="session")
+def loaded(saved: Path) -> Recommender:
+    """The fitted model, saved and loaded: what is evaluated and served."""
+    return runtime.load(saved, threads=1)
+
+
+@pytest.fixture(scope="session")
+def queries(ring_log: EventLog) -> Queries:
+    """Forty histories of 1 to 30 items in any order; 12 is the window of the small networks."""
+    rng = np.random.default_rng(5)
+    n = ring_log.n_items
+    lengths = [1, 2, 11, 12, 13, 30, *rng.integers(1, 31, 34)]
+    return Queries.of([rng.integers(0, n, length) for length in lengths], n)

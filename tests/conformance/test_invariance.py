@@ -1,0 +1,116 @@
+"""Scores depend on the history and on nothing else: not on batch mates, padding, window or what comes later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ensue.catalogue import Catalogue
+from ensue.events.log import EventLog
+from ensue.model import Training
+from ensue.network import Network
+from ensue.ranking import Recommender
+from ensue.sequences import Queries, pad
+from ensue.training import NeuralModel, TorchScoring
+
+
+@pytest.fixture(scope="module")
+def network(network_model: NeuralModel, ring_log: EventLog) -> Network:
+    scoring = network_model.fit(Training.of(ring_log)).scoring
+    assert isinstance(scoring, TorchScoring)
+    return scoring.network
+
+
+def test_a_history_scores_alone_as_in_a_batch(
+    fitted: Recommender, queries: Queries, tolerance: float
+) -> None:
+    together = fitted.scores(queries)
+    alone = np.concatenate([fitted.scores(queries[q : q + 1]) for q in range(len(queries))])
+    np.testing.assert_allclose(alone, together, rtol=0, atol=tolerance)
+
+
+def test_batch_mates_and_their_order_change_nothing(
+    fitted: Recommender, queries: Queries, tolerance: float, seeded: np.random.Generator
+) -> None:
+    some = seeded.permutation(len(queries))[:17]
+    np.testing.assert_allclose(
+        fitted.scores(queries[some]), fitted.scores(queries)[some], rtol=0, atol=tolerance
+    )
+
+
+def test_prefixes_that_share_memory_score_as_copies(
+    fitted: Recommender, tolerance: float, seeded: np.random.Generator
+) -> None:
+    n = len(fitted.catalogue)
+    history = seeded.integers(0, n, 30).astype(np.int32)
+    ends = np.arange(1, 31)
+    shared = Queries(history, np.zeros(30, dtype=np.int64), ends, n)
+    copies = Queries.of([history[:end] for end in ends], n)
+    np.testing.assert_allclose(fitted.scores(shared), fitted.scores(copies), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("known", [1, 5, 11, 20])
+def test_the_future_changes_no_earlier_answer(
+    fitted: Recommender, tolerance: float, seeded: np.random.Generator, known: int
+) -> None:
+    n = len(fitted.catalogue)
+    history = seeded.integers(0, n, 30).astype(np.int32)
+    other = history.copy()
+    other[known:] = (history[known:] + seeded.integers(1, n, 30 - known)) % n
+    ends = np.arange(1, 31)
+    before, after = (
+        fitted.scores(Queries(items, np.zeros(30, dtype=np.int64), ends, n)) for items in (history, other)
+    )
+    np.testing.assert_allclose(after[:known], before[:known], rtol=0, atol=tolerance)
+
+
+def test_padding_changes_no_state(network: Network, queries: Queries) -> None:
+    n, length = queries.n_items, 12
+    starts = np.maximum(queries.starts, queries.ends - length)
+    narrow = [pad(queries.items, starts[q : q + 1], queries.ends[q : q + 1], n) for q in range(len(queries))]
+    wide = np.full((len(narrow), length), n, dtype=np.int64)
+    for row, items in enumerate(narrow):
+        wide[row, : items.shape[1]] = items
+    with torch.no_grad():
+        padded = network.states(torch.from_numpy(wide))
+        for row, items in enumerate(narrow):
+            plain = network.states(torch.from_numpy(items.astype(np.int64)))[0]
+            torch.testing.assert_close(padded[row, : len(plain)], plain, rtol=0, atol=1e-5)
+
+
+def test_padding_is_no_item(network: Network) -> None:
+    """The index after the last item reads as zeros: no row of the table belongs to it, the first least of all."""
+    n = network.items.n_items
+    vectors = network.items(torch.tensor([[0, n, n - 1]]))
+    assert torch.equal(vectors[0, 0], network.items.weight[0])
+    assert torch.equal(vectors[0, 1], torch.zeros(16))
+    assert torch.equal(vectors[0, 2], network.items.weight[n - 1])
+
+
+def test_a_larger_maximum_length_changes_no_short_history(
+    network_model: NeuralModel, network: Network, queries: Queries
+) -> None:
+    """Weights that the length makes larger are one row per position: the longer network begins with the same ones."""
+    n = queries.n_items
+    longer = replace(network_model, length=3 * network_model.length).network(n).eval()
+    for name, weight in longer.state_dict().items():
+        weight[: len(network.state_dict()[name])] = network.state_dict()[name]
+    short = queries[queries.lengths <= network_model.length]
+    np.testing.assert_allclose(
+        TorchScoring(longer, 3 * network_model.length, n).score(short),
+        TorchScoring(network, network_model.length, n).score(short),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+def test_scores_follow_the_item_and_not_its_place(fitted: Recommender, ring_log: EventLog) -> None:
+    """Column j is item j: the slate of ids is the one that the catalogue's order gives."""
+    catalogue: Catalogue = fitted.catalogue
+    history = ["C", "D"]
+    scores = fitted.scores(Queries.of([catalogue.encode(history)], len(catalogue)))[0]
+    best = fitted.recommend(history, 1, exclude_seen=False).items[0]
+    assert best == catalogue.ids[int(np.argmax(scores))]

@@ -1,0 +1,69 @@
+"""What a model must find, and what it must not."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ensue.catalogue import Catalogue
+from ensue.evaluation import evaluate
+from ensue.events.log import EventLog
+from ensue.model import Model, Training
+from ensue.ranking import Recommender
+from ensue.sequences import Queries
+from ensue.splits import Split, split
+
+DEAF = {"popular", "recent"}
+"""Models whose answers are meant not to depend on the history."""
+
+
+def test_answers_depend_on_the_history_unless_said_otherwise(fitted: Recommender) -> None:
+    """A model that comes to ignore the history would slip past the tests below, so it is told here."""
+    n = len(fitted.catalogue)
+    scores = fitted.scores(Queries.of([[item] for item in range(n)], n))
+    assert bool((scores == scores[0]).all()) == (fitted.model in DEAF)
+
+
+def test_a_planted_cycle_is_learnt(fitted: Recommender) -> None:
+    if fitted.model in DEAF:
+        pytest.skip("its answers do not depend on the history")
+    ring = sorted(fitted.catalogue.ids)
+    for start in range(10):
+        for length in (1, 2, 5, 11, 40):
+            history = [ring[(start + step) % 10] for step in range(length)]
+            expected = ring[(start + length) % 10]
+            assert fitted.recommend(history, 1, exclude_seen=False).items == (expected,), (start, length)
+
+
+@pytest.fixture(scope="module")
+def noise() -> Split:
+    """Items drawn evenly and apart from each other: whatever a model learns, it knows nothing of the next."""
+    users, events, items = 80, 40, 40
+    rng = np.random.default_rng(11)
+    log = EventLog.of(
+        pl.DataFrame(
+            {
+                "user": np.repeat(np.arange(users), events).astype(str),
+                "item": rng.integers(0, items, users * events).astype(str),
+                "time": np.tile(np.arange(events), users) * 86_400_000_000,
+            },
+        ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
+    )
+    return split(log, "ratio", test=0.3, validation=0.1)
+
+
+def test_nothing_is_found_in_noise(model: Model, noise: Split) -> None:
+    catalogue = Catalogue.fit(noise.train)
+    training = Training.of(noise.train, exclude_seen=False)
+    fitted = model.fit(
+        Training(
+            training.sequences, catalogue, noise.examples("validation", catalogue), exclude_seen=False
+        )
+    )
+    examples = noise.examples("test", catalogue)
+    targets, chance = len(examples), 10 / len(catalogue)
+    found = evaluate(fitted, examples, metrics=("recall@10",)).value("recall@10")
+    standard_error = np.sqrt(chance * (1 - chance) / targets)
+    assert (targets, len(catalogue)) == (80 * 12, 40)
+    assert abs(found - chance) < 4 * standard_error
