@@ -300,5 +300,6 @@ def test_events_of_overlapping_sessions_are_split_by_session_in_place() -> None:
 
 def test_events_without_a_history_are_counted() -> None:
     log = log_of([("u", "a", 1), ("u", "b", 2), ("v", "a", 9), ("v", "b", 10)])
-    examples = at_times(log, 9e6).examples("test", Catalogue.fit(log))
+    cut = float(log.frame["time"].dt.epoch("us").to_list()[2])
+    examples = at_times(log, cut).examples("test", Catalogue.fit(log))
     assert (len(examples), examples.without_history) == (1, 1)

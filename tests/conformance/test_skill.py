@@ -57,9 +57,7 @@ def test_nothing_is_found_in_noise(model: Model, noise: Split) -> None:
     catalogue = Catalogue.fit(noise.train)
     training = Training.of(noise.train, exclude_seen=False)
     fitted = model.fit(
-        Training(
-            training.sequences, catalogue, noise.examples("validation", catalogue), exclude_seen=False
-        )
+        Training(training.sequences, catalogue, noise.examples("validation", catalogue), exclude_seen=False)
     )
     examples = noise.examples("test", catalogue)
     targets, chance = len(examples), 10 / len(catalogue)

@@ -39,16 +39,18 @@ def read(path: Path, options: Options) -> RawTable:
     except UnicodeDecodeError:
         frames, lines, bad = _read(path, "latin-1")
         notes = (f"{file} is read as Latin-1, since it is not UTF-8",)
-    frame = pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
-    rows = frame.height + len(bad)
-    if not rows:
-        raise DataError(f"{file} is empty: there is nothing to read.")
+    if not frames:
+        if not bad:
+            raise DataError(f"{file} is empty: there is nothing to read.")
+        line, reason, value = bad[0]
+        raise DataError(f"{file} has no JSON lines: line {line} is {reason} ({value!r}). Write one object per line.")
+    frame = pl.concat(frames, how="diagonal")
     return RawTable(
         file=file,
         frame=frame,
         lines=pl.Series("line", lines, dtype=pl.Int64),
         rejected=pl.DataFrame(bad, schema=REJECTED, orient="row"),
-        rows=rows,
+        rows=frame.height + len(bad),
         notes=notes,
     )
 
