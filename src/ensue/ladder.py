@@ -22,7 +22,7 @@ from ensue.events.simulate import demo_log
 from ensue.events.source import read
 from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
 from ensue.metrics import DEFAULT, metric
-from ensue.model import Conditions, Model, Training
+from ensue.model import Conditions, Model, Training, refit
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender
 from ensue.significance import Comparison, best_of
@@ -244,17 +244,11 @@ def _rung(
     validation = parts.examples("validation", training.catalogue, targets)
     usable = len(validation) > 0
     fitted = model.fit(replace(training, validation=validation if usable else None), conditions)
+    model = replace(model, **fitted.settings)  # what was left to the data stays as it was chosen
     wanted = metric(experiment.evaluation.choose_on)
     score = evaluate(fitted, validation, metrics=(wanted,)).value(wanted.name) if usable else None
     if experiment.refit and (parts.part == 1).any():
-        chosen = fitted.facts.get("chosen") or {}
-        if chosen:
-            progress.say(f"{label}: anew on training and validation together, {chosen['step']:,} steps")
-        again = replace(conditions, steps=chosen.get("step", 0), horizon=fitted.facts.get("horizon", 0))
-        fitted = replace(
-            model.fit(Training.of(parts.before_test, by, seen), again),
-            facts={"first_fit": dict(fitted.facts)},
-        )
+        fitted = refit(model, fitted, Training.of(parts.before_test, by, seen), conditions)
     place = folder / MODELS / label
     fit_seconds = time.monotonic() - began
     plain = experiment.to_json()

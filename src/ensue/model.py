@@ -146,3 +146,23 @@ def fit(
     """
     training = Training.of(log, by, exclude_seen)
     return model_of(model, **settings).fit(training, conditions or Conditions())
+
+
+def refit(model: Model, first: Recommender, training: Training, conditions: Conditions) -> Recommender:
+    """The same model fitted anew on more events, for as long as its first fit found best.
+
+    Args:
+        model: as it was fitted first.
+        first: what that fit gave; a network's says at which step validation was best.
+        training: the events to learn from now, usually training and validation together.
+        conditions: as for the first fit.
+
+    Returns:
+        The new recommender; the facts of the first fit are kept under "first_fit".
+    """
+    chosen = first.facts.get("chosen") or {}
+    again = replace(conditions, steps=chosen.get("step", 0), horizon=first.facts.get("horizon", 0))
+    if chosen:
+        conditions.progress.say(f"{model.name}: anew on {len(training.sequences.items):,} events, {again.steps:,} steps")
+    fitted = replace(model, **first.settings).fit(training, again)
+    return replace(fitted, facts={**fitted.facts, "first_fit": dict(first.facts)})

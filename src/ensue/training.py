@@ -10,10 +10,10 @@ import hashlib
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ from ensue.splits import Examples
 SELECT = "ndcg@10"
 """The metric on validation by which an epoch is chosen."""
 
+LONGEST, EPOCHS, FEWEST_STEPS = 200, 12, 800
+STEPS_AN_EPOCH, FEWEST_TOKENS, MOST_TOKENS = 40, 128, 1024
+"""What settings are taken from the data by: small batches reach more in the same time (docs/log.md)."""
+
 SCORING_TOKENS = 16_384
 """The most `rows x steps` that are scored at a time."""
 
@@ -44,15 +48,15 @@ class NeuralModel(Model):
 
     Attributes:
         width: `D`, size of item vectors and states.
-        length: `T`, the most recent events of a history that the network sees.
+        length: `T`, the most recent events of a history that the network sees; 0 takes it from the data.
         dropout: share of entries set to zero in training, at the input and after each sublayer.
         tied: score with the vectors of the input; otherwise with a table of its own.
         bias: learn a number per item beside its vector.
         temperature: 0 scores by plain products; above 0 by cosines divided by it.
         loss: name of a loss, or a table with its name and settings.
-        epochs: passes over the training targets at most; the learning rate falls to its end over all of them.
-        patience: stop after this many epochs without a better validation score.
-        batch_tokens: token budget of a batch, `rows x longest row`.
+        epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
+        patience: stop after this many epochs without a better validation score; 0 takes a quarter of the epochs.
+        batch_tokens: token budget of a batch, `rows x longest row`; 0 takes it from the data.
         learning_rate: peak, reached after the warm-up.
         weight_decay: of matrices; vectors, norms and biases have none.
         warmup: share of all steps over which the rate rises.
@@ -62,26 +66,31 @@ class NeuralModel(Model):
     """
 
     width: int = 64
-    length: int = 200
+    length: int = 0
     dropout: float = 0.2
     tied: bool = True
     bias: bool = False
     temperature: float = 0.0
     loss: str | Mapping[str, Any] = "cross-entropy"
-    epochs: int = 60
-    patience: int = 8
-    batch_tokens: int = 4096
-    learning_rate: float = 2e-3
+    epochs: int = 0
+    patience: int = 0
+    batch_tokens: int = 0
+    learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip: float = 1.0
-    ema: float = 0.0
+    ema: float = 0.99
     validation_targets: int = 5000
 
     def __post_init__(self) -> None:
-        for name in ("width", "length", "epochs", "patience", "batch_tokens", "validation_targets"):
+        for name in ("width", "validation_targets"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{self.name}: {name}={getattr(self, name)} must be at least 1.")
+        for name in ("length", "epochs", "patience", "batch_tokens"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    f"{self.name}: {name}={getattr(self, name)} must be at least 1, or 0 for automatic."
+                )
         for name in ("dropout", "warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must lie from 0 up to 1.")
@@ -108,8 +117,33 @@ class NeuralModel(Model):
         Raises:
             ModelError: there is no target to train, or the loss stopped being a number.
         """
+        model = self.suited(training.sequences, conditions.progress.say)
         with _apart(conditions):
-            return _Trainer(self, training, conditions).fit()
+            return _Trainer(model, training, conditions).fit()
+
+    def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:
+        """The model with every setting that is left to the data filled in, each with its reason said.
+
+        Args:
+            sequences: what it will be trained on.
+            say: told what was chosen and why.
+        """
+        targets = sequences.n_targets
+        long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
+        length = self.length or min(max(-(-long // 10) * 10, 10), LONGEST)
+        tokens = self.batch_tokens or min(max(targets // STEPS_AN_EPOCH, FEWEST_TOKENS), MOST_TOKENS)
+        steps = max(-(-targets // tokens), 1)
+        epochs = self.epochs or max(EPOCHS, -(-FEWEST_STEPS // steps))
+        patience = self.patience or max(-(-epochs // 4), 1)
+        if not self.length:
+            say(
+                f"{self.name}: length {length}: 95 % of the sequences have at most {long} events, the most is {LONGEST}"
+            )
+        if not (self.batch_tokens and self.epochs):
+            say(
+                f"{self.name}: batches of {tokens} tokens, {epochs} epochs at most: {targets:,} targets, {steps} steps each"
+            )
+        return replace(self, length=length, batch_tokens=tokens, epochs=epochs, patience=patience)
 
 
 @dataclass(frozen=True, eq=False)
@@ -394,7 +428,8 @@ def _rate(step: int, horizon: int, warmup: float) -> float:
 
 def _decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups: matrices decay; vectors and item tables do not."""
-    matrices = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.RNNBase)]
+    matrices = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.dim() == 2}
     parameters = list(network.parameters())
     return [
         {"params": [p for p in parameters if id(p) in matrices], "weight_decay": weight_decay},

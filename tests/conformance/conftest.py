@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,6 @@ def small(name: str) -> Model:
     return kind(**SMALL) if name in NETWORKS else kind()
 
 
-@pytest.fixture(scope="session")
-def smallest() -> Callable[[str], Model]:
-    """`small`, for tests that choose their models themselves."""
-    return small
-
-
 @pytest.fixture(scope="session", params=NAMES)
 def model(request: pytest.FixtureRequest) -> Model:
     """Every model in turn."""
@@ -56,6 +51,21 @@ def network_model(request: pytest.FixtureRequest) -> NeuralModel:
 
 
 @pytest.fixture(scope="session")
+def shelf(
+    ring_log: EventLog, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Recommender, Path]]:
+    """Gives any model by name, fitted on the ring, with the folder it is saved in; each is made once."""
+    place = tmp_path_factory.mktemp("shelf")
+
+    @cache
+    def made(name: str) -> tuple[Recommender, Path]:
+        recommender = small(name).fit(Training.of(ring_log, exclude_seen=False))
+        return recommender, artifacts.save(recommender, place / name)
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def fitted(model: Model, ring_log: EventLog) -> Recommender:
     """The model, fitted on the ring."""
     return model.fit(Training.of(ring_log, exclude_seen=False))
@@ -68,15 +78,9 @@ def tolerance(model: Model) -> float:
 
 
 @pytest.fixture(scope="session")
-def saved(fitted: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fitted model on disk."""
-    return artifacts.save(fitted, tmp_path_factory.mktemp("models") / fitted.model)
-
-
-@pytest.fixture(scope="session")
-def loaded(saved: Path) -> Recommender:
-    """The fitted model, saved and loaded: what is evaluated and served."""
-    return runtime.load(saved, threads=1)
+def loaded(model: Model, shelf: Callable[[str], tuple[Recommender, Path]]) -> Recommender:
+    """The model, fitted on the ring, saved and loaded: what is evaluated and served."""
+    return runtime.load(shelf(model.name)[1], threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from ensue.catalogue import Catalogue
 from ensue.events.log import EventLog
 from ensue.model import Training
 from ensue.network import Network
@@ -107,9 +106,9 @@ def test_a_larger_maximum_length_changes_no_short_history(
     )
 
 
-def test_scores_follow_the_item_and_not_its_place(fitted: Recommender, ring_log: EventLog) -> None:
+def test_scores_follow_the_item_and_not_its_place(fitted: Recommender) -> None:
     """Column j is item j: the slate of ids is the one that the catalogue's order gives."""
-    catalogue: Catalogue = fitted.catalogue
+    catalogue = fitted.catalogue
     history = ["C", "D"]
     scores = fitted.scores(Queries.of([catalogue.encode(history)], len(catalogue)))[0]
     best = fitted.recommend(history, 1, exclude_seen=False).items[0]

@@ -40,7 +40,7 @@ def test_usual_names(name: str, meaning: str | None) -> None:
 
 def test_no_usual_name_means_two_things() -> None:
     folded = [
-        name.replace("_", "") for names in USUAL.values() for name in set(n.replace("_", "") for n in names)
+        name.replace("_", "") for names in USUAL.values() for name in {n.replace("_", "") for n in names}
     ]
     assert len(folded) == len(set(folded))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 import struct
 
@@ -29,7 +30,7 @@ def frame_of(events: list[Event]) -> pl.DataFrame:
 
 
 def sequences(log: EventLog, by: str = "user") -> dict[str, list[str]]:
-    return {key[0]: part["item"].to_list() for key, part in log.frame.group_by(by, maintain_order=True)}  # type: ignore[misc]
+    return {key[0]: part["item"].to_list() for key, part in log.frame.group_by(by, maintain_order=True)}
 
 
 @given(EVENTS)
@@ -162,7 +163,7 @@ def test_a_gap_longer_than_the_limit_ends_a_session() -> None:
 def test_sessions_by_gap_are_the_cuts_and_no_more(events: list[Event], gap: float) -> None:
     cut = EventLog.of(frame_of(events)).with_sessions(gap).frame
     rows = list(zip(cut["user"], cut["time"], cut["session"], strict=True))
-    for (user, time, session), (next_user, next_time, next_session) in zip(rows, rows[1:], strict=False):
+    for (user, time, session), (next_user, next_time, next_session) in itertools.pairwise(rows):
         same = user == next_user and (next_time - time).total_seconds() <= gap
         assert (session == next_session) == same
 

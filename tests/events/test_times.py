@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import polars as pl
 import pytest
@@ -16,7 +17,7 @@ START = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MOMENTS = st.integers(100_000_000_000_000, 4_000_000_000_000_000)  # microseconds, 1973 to 2096
 
 
-def parsed(values: list[object], unit: str | None = None, dtype: pl.DataType | None = None) -> Times:
+def parsed(values: Sequence[object], unit: str | None = None, dtype: pl.DataType | None = None) -> Times:
     lines = pl.Series(range(2, len(values) + 2))
     return parse(pl.Series("t", values, dtype=dtype), unit, lines, "log.csv")
 

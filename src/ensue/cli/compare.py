@@ -67,7 +67,7 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
     """Prints the tests."""
     from ensue.cli import results, terminal
 
-    name = results.titled(found.metric)
+    name, unit = results.titled(found.metric), outcome["experiment"]["sequences"]["by"]
     terminal.out(
         f"Highest {name} in the test: {found.best}, {found.value:.4f}. How sure is it of each other model?"
     )
@@ -75,7 +75,7 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
         right: dict[str, Any] = {"justify": "right"}
         made = terminal.table(
             ("model", {"overflow": "fold"}), (name, right), ("lower by", right), "95 % interval", ("p (Holm)", right),
-            ("users that\ndiffer", right),
+            (f"{unit}s that\ndiffer", right),
         )  # fmt: skip
         for other in found.others:
             gap = other.paired.difference

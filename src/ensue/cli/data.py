@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensue.cli.options import Json, Source, Unit, gathered
+from ensue.cli.options import Json, Source, Unit, gathered, number
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def audit(
     source: Source,
     by: Annotated[Unit, typer.Option(help="What a sequence is.")] = Unit.user,
     session_gap: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Cut sessions where more time passes than this.")
+        float,
+        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
     ] = 0.0,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, gathered, names
+from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, folder, gathered, names
 
 if TYPE_CHECKING:
     from ensue.events.log import EventLog
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @gathered
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run (its best model is taken) or of a model.")
+        Path,
+        typer.Argument(
+            parser=folder, metavar="RUN", help="Folder of a run (its best model is taken) or of a model."
+        ),
     ],
     events: Annotated[str, typer.Option(metavar="LOG", help="The log to evaluate on.")],
     reading: Reading,
@@ -52,8 +55,9 @@ def evaluate(
     from ensue import ladder
     from ensue.cli import progress, terminal
     from ensue.evaluation import evaluate as measure
-    from ensue.metrics import DEFAULT
+    from ensue.metrics import DEFAULT, metric
 
+    wanted = [metric(name) for name in names(metrics)] or DEFAULT
     shown = progress.shown()
     recommender = ladder.load(run)
     log = ladder.load_log(reading.data(events), shown.say)
@@ -67,7 +71,7 @@ def evaluate(
     found = measure(
         recommender,
         asked,
-        metrics=names(metrics) or DEFAULT,
+        metrics=wanted,
         exclude_seen=exclude_seen,
         seed=seed,
         progress=shown,
@@ -100,10 +104,10 @@ def _split(log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit
         log = log.with_sessions(sequences["session_gap"])
     same = learnt.get("log") == log.fingerprint()
     used = learnt.get("split") if same else None
-    if rule is not None:
-        name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule.value
+    name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule and rule.value
+    if name and not (used and used["rule"] == name):
         parts = split_by(log, name, by=unit)
-        return parts, "" if used and parts.name == used["name"] else _overlap(log, learnt, parts.part == TEST)
+        return parts, _overlap(log, learnt, parts.part == TEST)
     if used:
         shares = {} if used["rule"] == "last" else {"test": used["test"], "validation": used["validation"]}
         return split_by(log, used["rule"], by=unit, **shares), ""

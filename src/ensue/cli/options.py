@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -15,7 +16,6 @@ from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.experiment import Data
-
 
 
 def whole(text: str) -> int:
@@ -28,6 +28,30 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"'{text}' is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """A number as it was typed.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a number") from None
+
+
+def folder(text: str) -> Path:
+    """A folder that exists.
+
+    Raises:
+        BadParameter: there is none.
+    """
+    found = Path(text).expanduser()
+    if not found.is_dir():
+        raise typer.BadParameter(f"there is no folder '{text}'")
+    return found
 
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard output.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Rule, Source, Targets, Unit, names, whole
+from ensue.cli.options import Rule, Source, Targets, Unit, names, number, whole
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Choices:
     ] = ""
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: user]")] = None
     session_gap: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Cut sessions where more time passes than this.")
+        float | None,
+        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
     ] = None
     split: Annotated[Rule | None, typer.Option(help="How the log is split. [default: auto]")] = None
     targets: Annotated[
@@ -43,9 +44,13 @@ class Choices:
             help="Leave items of the history out of the answers. [default: as the audit advises]",
         ),
     ] = None
-    seed: Annotated[int | None, typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine. [default: 0]")] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine. [default: 0]"),
+    ] = None
     max_minutes: Annotated[
-        float | None, typer.Option(metavar="MINUTES", help="Training time of one network. [default: 10]")
+        float | None,
+        typer.Option(parser=number, metavar="MINUTES", help="Training time of one network. [default: 10]"),
     ] = None
 
 

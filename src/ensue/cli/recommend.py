@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensue.cli.options import Json, whole
+from ensue.cli.options import Json, folder, whole
 from ensue.errors import QueryError
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def recommend(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run (its best model answers) or of a model.")
+        Path,
+        typer.Argument(
+            parser=folder, metavar="RUN", help="Folder of a run (its best model answers) or of a model."
+        ),
     ],
     history: Annotated[
         str | None,

@@ -27,7 +27,7 @@ def show(outcome: Mapping[str, Any], folder: str) -> None:
     sure = metrics[:2]
     heads: list[str | tuple[str, dict[str, Any]]] = [("model", {"overflow": "fold"})]
     heads += [(titled(name), {"justify": "left"} if name in sure else right) for name in metrics]
-    heads += [(f"warm\n{titled(metrics[0])}", right), ("fit\nseconds", right), ("para-\nmeters", right)]
+    heads += [(f"warm\n{titled(metrics[0])}", right), ("fit,\nsec.", right), ("para-\nmeters", right)]
     made = terminal.table(*heads)
     for rung in rungs:
         test = rung["test"]
@@ -48,13 +48,14 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     counts = test["counts"]
     value = next(rung["validation"] for rung in rungs if rung["label"] == best)
     why = f"chosen on validation: {chosen} {value:.4f}" if value is not None else "the last of the ladder"
+    unit = outcome["experiment"]["sequences"]["by"]
     where = "beside" if terminal.width() >= terminal.NARROW else "under"
     cold = counts["cold_targets"]
     missed = f"The {cold:,} targets that training never saw count as misses; 'warm' leaves them out."
     lines = [
         f"* the best, {why}",
-        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} users, each user weighing the same; {where} "
-        "it its 95 % interval.",
+        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; {where} each "
+        "figure its 95 % interval.",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",
         f"All models are saved in {folder}/models",
     ]

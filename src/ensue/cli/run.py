@@ -14,7 +14,9 @@ from ensue.cli.plan import Choices, experiment
 def run(
     source: Source,
     choices: Choices,
-    k: Annotated[int, typer.Option("-k", parser=whole, metavar="N", help="Items of each sample recommendation.")] = 5,
+    k: Annotated[
+        int, typer.Option("-k", parser=whole, metavar="N", help="Items of each sample recommendation.")
+    ] = 5,
     as_json: Json = False,
 ) -> None:
     """Read a log, train and test models, save them, recommend.

@@ -134,7 +134,7 @@ def failed(fault: Exception) -> int:
     if usage is not None:
         context = getattr(fault, "ctx", None)
         where = f" See: {context.command_path} --help" if context is not None else ""
-        said = " ".join(usage().split())
+        said = " ".join(usage().split()).replace("Value error, ", "")
         note(f"error: {said}{'' if said.endswith(('.', '?', ')')) else '.'}{where}")
         return 2
     note(

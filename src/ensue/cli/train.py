@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Seed, Source, Unit, gathered, settings
+from ensue.cli.options import Json, Seed, Source, Unit, gathered, number, settings
 
 if TYPE_CHECKING:
     from ensue.events.audit import Audit
@@ -31,7 +31,8 @@ def train(
     ] = "",
     by: Annotated[Unit, typer.Option(help="What a sequence is.")] = Unit.user,
     session_gap: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Cut sessions where more time passes than this.")
+        float,
+        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
     ] = 0.0,
     exclude_seen: Annotated[
         bool | None,
@@ -47,7 +48,8 @@ def train(
         ),
     ] = None,
     max_minutes: Annotated[
-        float, typer.Option(metavar="MINUTES", help="Training time of a network; 0 is no limit.")
+        float,
+        typer.Option(parser=number, metavar="MINUTES", help="Training time of a network; 0 is no limit."),
     ] = 0.0,
     seed: Seed = 0,
     as_json: Json = False,
@@ -90,7 +92,7 @@ def train(
 
 def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Conditions) -> Recommender:
     """The model fitted on the whole log; a network stops early on a part of it first, to learn for how long."""
-    from ensue.model import Training
+    from ensue.model import Training, refit
 
     whole = Training.of(log, found.by, seen)
     if "patience" not in model.settings():
@@ -105,11 +107,7 @@ def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Cond
         f"{model.name}: how long to train is found on {len(validation):,} events left out"
     )
     first = model.fit(replace(training, validation=validation), _in(conditions, "part"))
-    chosen = first.facts.get("chosen") or {}
-    steps = {"steps": int(chosen.get("step", 0)), "horizon": int(first.facts.get("horizon", 0))}
-    conditions.progress.say(f"{model.name}: trains anew on all events for {steps['steps']:,} steps")
-    fitted = model.fit(whole, replace(_in(conditions, "whole"), **steps))
-    return replace(fitted, facts={**fitted.facts, "first_fit": dict(first.facts)})
+    return refit(model, first, whole, _in(conditions, "whole"))
 
 
 def _parts(log: EventLog, found: Audit) -> Any:

@@ -179,7 +179,7 @@ def test_header_names_are_trimmed_filled_and_told_apart() -> None:
 
 
 def test_a_column_that_stands_twice_is_not_guessed(tmp_path: Path) -> None:
-    with pytest.raises(ColumnError, match="Column 'item' stands 2 times in the header of log.csv"):
+    with pytest.raises(ColumnError, match=r"Column 'item' stands 2 times in the header of log.csv"):
         read(write(tmp_path, "user,item,item\nu,a,b\n"))
 
 

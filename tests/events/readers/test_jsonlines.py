@@ -83,9 +83,7 @@ def test_nothing_but_a_newline_ends_a_line(tmp_path: Path) -> None:
 
 
 def test_very_deep_nesting_is_a_bad_line_and_no_crash(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="log.jsonl has no JSON lines: line 1 is not valid JSON"
-    ):
+    with pytest.raises(DataError, match=r"log.jsonl has no JSON lines: line 1 is not valid JSON"):
         read(write(tmp_path, '{"user": ' + "[" * 100_000))
 
 

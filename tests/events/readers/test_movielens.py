@@ -95,7 +95,7 @@ def test_the_ratings_file_alone_finds_its_companions(tmp_path: Path, make: objec
 
 
 def test_a_folder_that_lacks_the_ratings_of_the_layout_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no ratings.dat, which this MovieLens layout needs"):
+    with pytest.raises(DataError, match=r"has no ratings.dat, which this MovieLens layout needs"):
         read(latest(tmp_path), format="movielens-dat")
 
 

@@ -56,7 +56,9 @@ def test_missing_values_are_bad_rows_by_number(tmp_path: Path) -> None:
         },
     )
     columns = {"user": "user"}
-    with pytest.raises(DataError, match="4 of 7 rows cannot be used. First: log.parquet, line 2: empty user"):
+    with pytest.raises(
+        DataError, match=r"4 of 7 rows cannot be used. First: log.parquet, line 2: empty user"
+    ):
         read(path, columns=columns)
     log = read(path, columns={"time": ""})
     assert [(e.line, e.reason) for e in log.reading.examples] == [
@@ -93,7 +95,7 @@ def test_broken_and_empty_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[:-20], whole[: len(whole) // 2] + b"PAR1", b"PAR1" + b"x" * 50 + b"\x05\0\0\0PAR1"):
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match="log.parquet is a broken Parquet file"):
+        with pytest.raises(DataError, match=r"log.parquet is a broken Parquet file"):
             read(path)
     with pytest.raises(DataError, match=r"log.parquet has columns \(user, item\) and no rows"):
         read(write(tmp_path, {"user": [], "item": []}))

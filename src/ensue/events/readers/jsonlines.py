@@ -43,7 +43,9 @@ def read(path: Path, options: Options) -> RawTable:
         if not bad:
             raise DataError(f"{file} is empty: there is nothing to read.")
         line, reason, value = bad[0]
-        raise DataError(f"{file} has no JSON lines: line {line} is {reason} ({value!r}). Write one object per line.")
+        raise DataError(
+            f"{file} has no JSON lines: line {line} is {reason} ({value!r}). Write one object per line."
+        )
     frame = pl.concat(frames, how="diagonal")
     return RawTable(
         file=file,

@@ -1,0 +1,121 @@
+"""Every hyperparameter does something, and goes through JSON and TOML and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ensue.errors import ConfigError
+from ensue.events.log import EventLog
+from ensue.experiment import described_model
+from ensue.model import Conditions, Model, Training, model_of
+from ensue.ranking import Recommender
+from ensue.sequences import Queries
+from ensue.splits import split
+from ensue.training import NeuralModel
+
+BOUNDS = {"patience", "validation_targets"}
+"""Fields that decide how long a fit goes on and by what it is judged: they show in its facts."""
+
+
+def other_values(value: Any) -> Iterator[Any]:
+    """Values of the same kind, far from this one; the first that the model accepts is tried."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (other for other in (1, 2, 3) if other != value)
+    elif isinstance(value, float):
+        yield value / 10 if value else 0.5
+    elif value == "cross-entropy":
+        yield "sampled-softmax"
+    else:
+        raise AssertionError(f"other_values knows no value like {value!r}: add one for the new field")
+
+
+def changed(model: Model, name: str) -> Model:
+    """The model with another value of one field."""
+    for value in other_values(getattr(model, name)):
+        try:
+            return replace(model, **{name: value})
+        except ConfigError:
+            continue
+    raise AssertionError(f"{model.name}.{name} accepts no other value")
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    """A ring with a tenth of its steps at random, over 60 days, and what comes last of it for validation."""
+    rng = np.random.default_rng(2)
+    users, events, items = 24, 20, 12
+    steps = np.where(rng.random((users, events)) < 0.1, rng.integers(0, items, (users, events)), 1)
+    walks = (np.cumsum(steps, axis=1) + np.arange(users)[:, None]) % items
+    time = np.arange(users * events).reshape(events, users).T * (60 * 86_400_000_000 // (users * events))
+    frame = pl.DataFrame(
+        {"user": np.repeat(np.arange(users), events).astype(str), "item": walks.ravel().astype(str)}
+    )
+    log = EventLog.of(
+        frame.with_columns(pl.Series("time", time.ravel()).cast(pl.Datetime("us", "UTC")).alias("time"))
+    )
+    parts = split(log, "ratio", test=0.1, validation=0.2)
+    known = Training.of(parts.train, exclude_seen=False)
+    return replace(known, validation=parts.examples("validation", known.catalogue))
+
+
+def facts_of(recommender: Recommender) -> dict[str, Any]:
+    return {name: value for name, value in recommender.facts.items() if name != "seconds"}
+
+
+def test_every_field_has_an_effect(model: Model, training: Training) -> None:
+    rng = np.random.default_rng(3)
+    n = len(training.catalogue)
+    queries = Queries.of([rng.integers(0, n, length) for length in range(1, 30)], n)
+    base = model.fit(training, Conditions(seed=1))
+    scores, facts = base.scores(queries), facts_of(base)
+    for field in fields(model):
+        other = changed(model, field.name).fit(training, Conditions(seed=1))
+        if field.name in BOUNDS:
+            assert facts_of(other) != facts, f"{model.name}.{field.name} has no effect"
+        else:
+            assert not np.array_equal(other.scores(queries), scores), (
+                f"{model.name}.{field.name} has no effect"
+            )
+
+
+def test_settings_go_through_json_and_back(model: Model) -> None:
+    plain = json.loads(json.dumps(model.settings()))
+    assert model_of(model.name, **plain) == model
+    assert described_model(model.name, plain) == model
+
+
+def test_a_setting_that_does_not_exist_is_refused(model: Model) -> None:
+    with pytest.raises(ConfigError, match="has no setting 'wdth'"):
+        model_of(model.name, wdth=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("width", 0, "width=0 must be at least 1"),
+        ("length", -1, "length=-1 must be at least 1"),
+        ("epochs", 0, "epochs=0 must be at least 1"),
+        ("batch_tokens", 0, "batch_tokens=0 must be at least 1"),
+        ("dropout", 1.0, "dropout=1 must lie from 0 up to 1"),
+        ("ema", -0.1, "ema=-0.1 must lie from 0 up to 1"),
+        ("temperature", -1.0, "temperature=-1 must not be negative"),
+        ("learning_rate", 0.0, "learning_rate=0 must be above 0"),
+        ("learning_rate", float("nan"), "learning_rate=nan must be above 0"),
+        ("loss", "cross-entropie", "Did you mean 'cross-entropy'?"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(
+    network_model: NeuralModel, name: str, value: Any, says: str
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        replace(network_model, **{name: value})
+    assert says in str(told.value)

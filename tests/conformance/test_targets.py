@@ -1,0 +1,84 @@
+"""Every event with a predecessor is trained once an epoch, whatever the size of a batch; the rest breaks nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ensue.errors import ModelError
+from ensue.events.log import EventLog
+from ensue.model import Model, Training
+from ensue.sequences import Queries
+from ensue.training import NeuralModel
+
+LENGTHS = (2, 9, 3, 1, 3, 2, 8, 1, 4, 30)
+
+
+def log_of(lengths: tuple[int, ...]) -> EventLog:
+    """Walks round ten items, one sequence of each length."""
+    rows = [(f"u{n:02d}", "ABCDEFGHIJ"[(n + step) % 10]) for n, m in enumerate(lengths) for step in range(m)]
+    frame = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+    return EventLog.of(
+        frame.with_columns(pl.int_range(pl.len()).cast(pl.Datetime("us", "UTC")).alias("time"))
+    )
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 2, 4, 7, 16, 10_000])
+@pytest.mark.parametrize("length", [1, 5, 12])
+def test_an_epoch_trains_every_target_once(
+    network_model: NeuralModel, batch_tokens: int, length: int
+) -> None:
+    model = replace(network_model, batch_tokens=batch_tokens, length=length, epochs=2)
+    facts = model.fit(Training.of(log_of(LENGTHS))).facts
+    targets = sum(LENGTHS) - len(LENGTHS)
+    assert facts["targets_per_epoch"] == targets
+    assert [epoch["targets"] for epoch in facts["history"]] == [targets, targets]
+
+
+def test_sequences_of_one_event_train_nothing_and_break_nothing(model: Model) -> None:
+    """Single events count as popularity, and change no transition and no number of targets."""
+    with_singles, without = log_of((5, 1, 5, 1, 1)), log_of((5, 0, 5))
+    fits = [model.fit(Training.of(log)) for log in (with_singles, without)]
+    if isinstance(model, NeuralModel):
+        assert [fit.facts["targets_per_epoch"] for fit in fits] == [8, 8]
+    for fit in fits:
+        scores = fit.scores(Queries.of([[0], [1, 2]], len(fit.catalogue)))
+        assert np.isfinite(scores).all()
+
+
+def test_a_log_of_single_events_only(model: Model) -> None:
+    training = Training.of(log_of((1,) * 12))
+    if isinstance(model, NeuralModel):
+        with pytest.raises(ModelError, match=f"{model.name}: no sequence holds two events"):
+            model.fit(training)
+    else:
+        fitted = model.fit(training)
+        assert fitted.recommend(["C"], 2, exclude_seen=False).items == ("A", "B")  # the two that come twice
+
+
+def test_one_item_and_nothing_else(model: Model) -> None:
+    """A catalogue of one item: every question has one answer."""
+    log = EventLog.of(
+        pl.DataFrame({"user": ["a"] * 5, "item": ["only"] * 5}).with_columns(
+            pl.int_range(pl.len()).cast(pl.Datetime("us", "UTC")).alias("time")
+        )
+    )
+    fitted = model.fit(Training.of(log, exclude_seen=False))
+    assert fitted.recommend(["only"], 3).items == ("only",)
+    assert fitted.recommend(["only"], 3, exclude_seen=True).items == ()
+
+
+def test_a_last_batch_of_one(network_model: NeuralModel) -> None:
+    """33 sequences of 5 inputs in batches of 32: the odd one is a batch of its own, and so is each alone."""
+    lengths = (6,) * 33
+    for batch_tokens, batches in ((32 * 5, 2), (5, 33), (1, 33)):
+        facts = (
+            replace(network_model, batch_tokens=batch_tokens, epochs=1)
+            .fit(Training.of(log_of(lengths)))
+            .facts
+        )
+        assert facts["steps"] == batches
+        assert facts["history"][0]["targets"] == 33 * 5
