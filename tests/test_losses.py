@@ -130,7 +130,7 @@ class Largest(TorchDispatchMode):
 def test_never_all_logits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOGITS_AT_ONCE", 4 * N)
     batch = Batch()
-    with Largest() as seen:
+    with Largest() as seen:  # type: ignore[no-untyped-call]
         batch.loss_and_gradients(CrossEntropy(0.1))
     assert seen.most == max(4 * N, N * D, M * D)
     assert seen.most < M * N

@@ -36,8 +36,8 @@ from ensue.version import __version__
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
-TRIES = 5
-"""How often a folder is read that is being replaced at that moment."""
+TRIES, PAUSE = 20, 0.01
+"""How often, and seconds apart, a folder is read that is being replaced at that moment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,19 +136,27 @@ def read(folder: Path) -> Artifact:
         try:
             return _read(folder)
         except ArtifactError:
-            if before is not None and _identity(folder) == before:
+            if _identity(folder) == before and not _being_replaced(folder):
                 raise
-            time.sleep(0.01)
+            time.sleep(PAUSE)
     return _read(folder)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _identity(folder: Path) -> tuple[int, int, int] | None:
     """Which folder lies at this place now; None if there is none."""
     try:
         found = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
+def _being_replaced(folder: Path) -> bool:
+    """Whether `save` is between moving the old folder away and the new one in."""
+    try:
+        return any(path.name.startswith(f".{folder.name}.old.") for path in folder.parent.iterdir())
+    except OSError:
+        return False
 
 
 def _read(folder: Path) -> Artifact:
@@ -168,7 +176,7 @@ def _read(folder: Path) -> Artifact:
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise ArtifactError(f"{path} is missing or no plain file; copy the whole folder of the model.")
-        contents[name] = path.read_bytes()
+        contents[name] = _content(path)
         if _checksum(contents[name]) != checksum:
             raise ArtifactError(
                 f"{path} has been changed or damaged since it was saved; copy or save the model anew."
@@ -201,12 +209,13 @@ def describe(folder: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out {folder}` makes one."
         )
-    if path.stat().st_size > LARGEST_DESCRIPTION:
+    content = _content(path, LARGEST_DESCRIPTION + 1)
+    if len(content) > LARGEST_DESCRIPTION:
         raise ArtifactError(
             f"{path} is larger than {LARGEST_DESCRIPTION} bytes; this is no {DESCRIPTION} of ours."
         )
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(content.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise ArtifactError(f"{path} is not JSON ({fault}); copy or save the model anew.") from fault
     if not isinstance(description, dict) or not _is_format(description.get("format")):
@@ -222,6 +231,15 @@ def describe(folder: Path) -> dict[str, Any]:
         if not isinstance(description.get(name), kind):
             raise ArtifactError(f"{path} has no proper entry '{name}'; copy or save the model anew.")
     return description
+
+
+def _content(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, or no more than `most` of them."""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(most)
+    except OSError as fault:
+        raise ArtifactError(f"{path} cannot be read ({fault.strerror}).") from fault
 
 
 def _is_format(number: object) -> bool:

@@ -52,7 +52,12 @@ def titled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     users, steps = range(12), (1, 2, 3, 4)
     rows = [f"{user},{film},4.0,{1000 * user + film}" for user in users for film in steps[: 2 + user % 3]]
     (folder / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]) + "\n")
-    films = ["1,The Long Walk (1990),Drama", "2,The Short Walk (1991),Drama", "3,[b]Café[/b] (1992),Comedy", "4,The End,X"]
+    films = [
+        "1,The Long Walk (1990),Drama",
+        "2,The Short Walk (1991),Drama",
+        "3,[b]Café[/b] (1992),Comedy",
+        "4,The End,X",
+    ]
     (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *films]) + "\n", encoding="utf-8")
     run = tmp_path_factory.mktemp("runs") / "films"
     assert call(["run", str(folder), "--models", "markov,popular", "--split", "last", "--out", str(run)]) == 0

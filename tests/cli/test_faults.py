@@ -26,7 +26,7 @@ TYPED = [
     (["data", "adit", "x"], ["No such command 'adit'", "Did you mean 'audit'?"]),
     (["demo", "--data", "nowhere"], ["--data nowhere is no folder, and no data set", "simulated"]),
     (["train", "x.csv", "--model", "markv"], ["no model is called 'markv'", "Did you mean 'markov'?"]),
-    (["train", "x.csv", "--model", "rules", "--set", "windw=3"], ["windw: there is no such key", "Did you mean 'window'?"]),
+    (["train", "x.csv", "--model", "rules", "--set", "windw=3"], ["windw: there is no such", "Did you mean 'window'?"]),
     (["train", "x.csv", "--model", "rules", "--set", "window"], ["--set: 'window' is not NAME=VALUE"]),
     (["recommend", "nowhere"], ["'RUN'", "there is no folder 'nowhere'"]),
     (["evaluate", "nowhere", "--events", "x.csv"], ["there is no folder 'nowhere'"]),
@@ -59,7 +59,9 @@ def test_all_faults_of_the_options_are_told_at_once(ask: Ask, ring_csv: Path) ->
 
 def test_all_faults_of_an_experiment_file_are_told_at_once(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
-    path.write_text('sead = 1\n[data]\nsource = "x.csv"\ntimestmap = "ts"\n[split]\nrule = "random"\n[models.markvo]\n')
+    path.write_text(
+        'sead = 1\n[data]\nsource = "x.csv"\ntimestmap = "ts"\n[split]\nrule = "random"\n[models.markvo]\n'
+    )
     status, _, err = ask("run", path)
     assert status == 2
     assert "has 4 faults" in err
@@ -129,7 +131,9 @@ def test_a_mistake_shows_no_traceback_unless_asked(ask: Ask) -> None:
     assert "Traceback" in ask("--debug", "run", "nowhere.csv")[2]
 
 
-def test_an_interruption_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_one_line_and_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

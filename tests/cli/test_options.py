@@ -18,7 +18,11 @@ from ensue.errors import ConfigError, QueryError
 
 def test_columns_may_be_given_together_or_apart() -> None:
     together = mapping(["user=uid,item=sku,time=ts"])
-    assert together == mapping(["user=uid", "item=sku", "time=ts"]) == {"user": "uid", "item": "sku", "time": "ts"}
+    assert (
+        together
+        == mapping(["user=uid", "item=sku", "time=ts"])
+        == {"user": "uid", "item": "sku", "time": "ts"}
+    )
 
 
 def test_a_column_that_is_left_out_has_an_empty_name() -> None:
@@ -35,7 +39,9 @@ def test_a_piece_without_a_sign_is_refused_with_an_example() -> None:
 
 
 def test_settings_have_the_types_of_toml() -> None:
-    found = settings(["width=64", "dropout=0.3", "tied=false", "loss=cross-entropy", 'other={ name = "bpr", k = 2 }'])
+    found = settings(
+        ["width=64", "dropout=0.3", "tied=false", "loss=cross-entropy", 'other={ name = "bpr", k = 2 }']
+    )
     assert found == {
         "width": 64, "dropout": 0.3, "tied": False, "loss": "cross-entropy", "other": {"name": "bpr", "k": 2},
     }  # fmt: skip
@@ -51,7 +57,9 @@ def test_any_ids_can_be_typed_as_a_json_list(history: list[str]) -> None:
     assert ids(json.dumps(history), "--history") == history
 
 
-@given(st.lists(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6))
+@given(
+    st.lists(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6)
+)
 def test_what_is_offered_to_type_gives_the_same_ids(history: list[str]) -> None:
     assert ids(listed(history), "--history") == history
 
@@ -77,7 +85,9 @@ def test_a_group_of_options_reaches_the_verb_as_one_value() -> None:
     app = typer.Typer()
     app.command()(verb)
     command = typer.main.get_command(app)
-    command.main(["--columns", "user=a", "--no-quoting", "--delimiter", "\\t", "--number", "4"], standalone_mode=False)
+    command.main(
+        ["--columns", "user=a", "--no-quoting", "--delimiter", "\\t", "--number", "4"], standalone_mode=False
+    )
     ((reading, number),) = seen
     assert number == 4
     assert reading.content() == {"columns": {"user": "a"}, "delimiter": "\t", "quoting": False}

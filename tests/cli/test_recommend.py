@@ -67,7 +67,9 @@ def test_titles_find_items_in_any_case_and_say_what_was_taken(ask: Ask, titled_r
     assert found["notes"] == ["'CAFÉ' is taken as '[b]Café[/b] (1992)' (id 3)"]
 
 
-def test_of_several_titles_the_most_frequent_is_taken_and_the_others_are_said(ask: Ask, titled_run: Path) -> None:
+def test_of_several_titles_the_most_frequent_is_taken_and_the_others_are_said(
+    ask: Ask, titled_run: Path
+) -> None:
     found = answer(ask, titled_run, "--titles", "walk")
     assert found["history"] == ["1"]
     assert found["notes"] == [
@@ -93,7 +95,9 @@ def test_titles_are_shown_as_they_are_written(ask: Ask, titled_run: Path) -> Non
 
 
 def test_a_run_that_keeps_no_histories_says_so(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.toml").write_text(f'keep_histories = false\n[data]\nsource = "{ring_csv.as_posix()}"\n[models.markov]\n')
+    (tmp_path / "x.toml").write_text(
+        f'keep_histories = false\n[data]\nsource = "{ring_csv.as_posix()}"\n[models.markov]\n'
+    )
     status, out, _ = ask("run", tmp_path / "x.toml", "--out", tmp_path / "r")
     assert status == 0
     assert "A user of the log" not in out
@@ -120,7 +124,9 @@ def test_on_the_log_of_the_run_evaluation_repeats_the_table(ask: Ask, ring_run: 
         assert found["warning"] == ""
 
 
-def test_on_a_later_log_every_event_with_an_earlier_one_is_asked_for(ask: Ask, ring_run: Path, tmp_path: Path) -> None:
+def test_on_a_later_log_every_event_with_an_earlier_one_is_asked_for(
+    ask: Ask, ring_run: Path, tmp_path: Path
+) -> None:
     later = tmp_path / "later.csv"
     later.write_text("user,item,time\nv,A,1900000000\nv,B,1900000001\nv,Z,1900000002\nw,C,1900000000\n")
     found = measured(ask, ring_run, "--events", later, "--metrics", "recall@1")

@@ -17,6 +17,9 @@ out = "result"
 [data]
 source = "ring.csv"
 [models.markov]
+[models.near]
+model = "rules"
+window = 3
 [models.small]
 model = "transformer"
 width = 8
@@ -32,7 +35,9 @@ def tiny(tmp_path: Path, ring_csv: Path) -> Path:
     return tmp_path / "tiny.toml"
 
 
-def test_a_run_ends_with_table_best_samples_and_the_next_command(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
+def test_a_run_ends_with_table_best_samples_and_the_next_command(
+    ask: Ask, ring_csv: Path, tmp_path: Path
+) -> None:
     status, out, err = ask("run", ring_csv, "--models", "popular,markov", "--out", tmp_path / "r", "-k", 3)
     assert status == 0
     for head in ("model", "NDCG@10", "recall@10", "MRR@10", "AUC", "warm"):
@@ -61,7 +66,9 @@ def test_every_command_that_is_offered_works(ask: Ask, ring_csv: Path, tmp_path:
         assert ask(*words[1:])[0] == 0, command
 
 
-def test_lines_fit_in_80_columns(ask: Ask, ring_run: Path, titled_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_fit_in_80_columns(
+    ask: Ask, ring_run: Path, titled_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     for words in (["compare", titled_run], ["recommend", titled_run], ["models"], ["doctor"]):
         status, out, _ = ask(*words)
@@ -96,14 +103,16 @@ def test_an_experiment_file_is_used_and_options_override_it(ask: Ask, tiny: Path
 
 
 def test_models_that_are_named_keep_their_settings_of_the_file(ask: Ask, tiny: Path, tmp_path: Path) -> None:
-    out = ask("run", tiny, "--models", "small,popular", "--out", tmp_path / "other", "--seed", 5, "--json")[1]
+    out = ask("run", tiny, "--models", "near,popular", "--out", tmp_path / "other", "--seed", 5, "--json")[1]
     found = json.loads(out)
-    assert list(found["experiment"]["models"]) == ["small", "popular"]
-    assert found["experiment"]["models"]["small"]["width"] == 8
+    assert list(found["experiment"]["models"]) == ["near", "popular"]
+    assert found["models"][0]["settings"] == {"window": 3, "last": 10, "decay": 0.7}
     assert found["experiment"]["seed"] == 5
 
 
-def test_a_log_beside_an_experiment_file_is_the_log_that_is_read(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+def test_a_log_beside_an_experiment_file_is_the_log_that_is_read(
+    ask: Ask, tiny: Path, tmp_path: Path
+) -> None:
     log = tmp_path / "other.csv"
     log.write_text("user,item,time\n" + "".join(f"u{n % 5},i{n % 3},{n}\n" for n in range(60)))
     out = ask("run", log, "--config", tiny, "--models", "markov", "--json")[1]
@@ -113,7 +122,14 @@ def test_a_log_beside_an_experiment_file_is_the_log_that_is_read(ask: Ask, tiny:
 def test_reading_options_reach_the_reader(ask: Ask, tmp_path: Path) -> None:
     log = tmp_path / "odd.txt"
     log.write_text("wer|was|wann|wertung\n" + "".join(f"u{n % 5}|i{n % 3}|{n}000|4,5\n" for n in range(60)))
-    words = ["--columns", "user=wer,item=was,time=wann", "--columns", "rating=wertung", "--delimiter", "|"]
+    words: list[object] = [
+        "--columns",
+        "user=wer,item=was,time=wann",
+        "--columns",
+        "rating=wertung",
+        "--delimiter",
+        "|",
+    ]
     words += ["--decimal", ",", "--time-unit", "ms", "--models", "markov", "--out", tmp_path / "r", "--json"]
     status, out, err = ask("run", log, *words)
     assert status == 0, err
@@ -165,7 +181,8 @@ def test_comparing_a_log_runs_the_models_first(ask: Ask, ring_csv: Path, tmp_pat
     status, out, _ = ask("compare", ring_csv, "--models", "popular,rules", "--out", tmp_path / "r", "--json")
     assert status == 0
     found = json.loads(out)
-    assert {found["comparison"]["best"]} | {row["model"] for row in found["comparison"]["others"]} == {"popular", "rules"}
+    tests = found["comparison"]
+    assert {tests["best"], *(row["model"] for row in tests["others"])} == {"popular", "rules"}
 
 
 def test_figures_of_users_are_kept_without_their_ids_and_in_no_order_of_theirs(ring_run: Path) -> None:
@@ -182,7 +199,9 @@ def test_one_model_cannot_be_compared_and_its_run_is_offered(ask: Ask, ring_run:
     assert f"give {ring_run}." in err
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"models": [], "best": "x", "experiment": {"seed": 0}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"models": [], "best": "x", "experiment": {"seed": 0}}']
+)
 def test_a_damaged_run_is_refused(ask: Ask, tmp_path: Path, content: str) -> None:
     (tmp_path / "run.json").write_text(content)
     status, _, err = ask("compare", tmp_path)

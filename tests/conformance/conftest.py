@@ -24,6 +24,7 @@ SMALL = {
     "length": 12,
     "dropout": 0.1,
     "epochs": 8,
+    "patience": 8,
     "batch_tokens": 64,
     "learning_rate": 1e-2,
 }

@@ -74,7 +74,7 @@ def facts_of(recommender: Recommender) -> dict[str, Any]:
 def test_every_field_has_an_effect(model: Model, training: Training) -> None:
     rng = np.random.default_rng(3)
     n = len(training.catalogue)
-    queries = Queries.of([rng.integers(0, n, length) for length in range(1, 30)], n)
+    queries = Queries.of([rng.integers(0, n, length).tolist() for length in range(1, 30)], n)
     base = model.fit(training, Conditions(seed=1))
     scores, facts = base.scores(queries), facts_of(base)
     for field in fields(model):
@@ -102,9 +102,9 @@ def test_a_setting_that_does_not_exist_is_refused(model: Model) -> None:
     ("name", "value", "says"),
     [
         ("width", 0, "width=0 must be at least 1"),
-        ("length", -1, "length=-1 must be at least 1"),
-        ("epochs", 0, "epochs=0 must be at least 1"),
-        ("batch_tokens", 0, "batch_tokens=0 must be at least 1"),
+        ("length", -1, "length=-1 must be at least 1, or 0 for automatic"),
+        ("epochs", -2, "epochs=-2 must be at least 1, or 0 for automatic"),
+        ("batch_tokens", -1, "batch_tokens=-1 must be at least 1, or 0 for automatic"),
         ("dropout", 1.0, "dropout=1 must lie from 0 up to 1"),
         ("ema", -0.1, "ema=-0.1 must lie from 0 up to 1"),
         ("temperature", -1.0, "temperature=-1 must not be negative"),

@@ -59,7 +59,7 @@ def test_all_of_a_long_history_is_excluded_not_only_what_the_model_sees(fitted: 
 
 def test_of_a_long_history_the_newest_events_count(model: Model, fitted: Recommender) -> None:
     """The last `length` items give the same answer as all of them."""
-    seen = getattr(model, "length", None) or getattr(model, "last", 1)
+    seen: int = getattr(model, "length", getattr(model, "last", 1))
     jumps = [RING[3 * step % 10] for step in range(497)]
     for history in (list(RING * 50), jumps + list("HIJ"), jumps + list(RING) * 2):
         whole = fitted.recommend(history, 10, exclude_seen=False)

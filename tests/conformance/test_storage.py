@@ -47,7 +47,7 @@ def test_what_is_known_of_a_model_is_kept(fitted: Recommender, loaded: Recommend
     assert loaded.model == fitted.model
     assert loaded.settings == fitted.settings
     assert loaded.exclude_seen == fitted.exclude_seen
-    assert loaded.facts | {"seconds": 0} == {**fitted.facts, "seconds": 0}
+    assert {**loaded.facts, "seconds": 0} == {**fitted.facts, "seconds": 0}
     assert loaded.catalogue.ids.to_list() == fitted.catalogue.ids.to_list()
     assert loaded.catalogue.counts.tolist() == fitted.catalogue.counts.tolist()
 

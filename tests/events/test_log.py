@@ -159,6 +159,11 @@ def test_a_gap_longer_than_the_limit_ends_a_session() -> None:
     assert cut.columns == ("user", "item", "time", "row", "session")
 
 
+def test_every_user_counts_sessions_from_one() -> None:
+    log = EventLog.of(frame_of([("u", "a", 0), ("v", "b", 99_999), ("v", "c", 999_999)]))
+    assert sequences(log.with_sessions(60), "session") == {"u#1": ["a"], "v#1": ["b"], "v#2": ["c"]}
+
+
 @given(EVENTS, st.floats(0.5, 4))
 def test_sessions_by_gap_are_the_cuts_and_no_more(events: list[Event], gap: float) -> None:
     cut = EventLog.of(frame_of(events)).with_sessions(gap).frame

@@ -76,6 +76,11 @@ def test_text_without_an_offset_is_utc_on_every_machine() -> None:
     assert parsed(["2024-01-01T00:00:01Z"]).notes == ()
 
 
+def test_a_fraction_of_any_length() -> None:
+    text = ["2024-01-01T00:00:00.5Z", "2024-01-01T00:00:00,25Z", "2024-01-01T00:00:00.1234569Z"]
+    assert [stamp % 1_000_000 for stamp in micro(parsed(text)) if stamp] == [500_000, 250_000, 123_456]
+
+
 def test_compact_digits_with_a_time_of_day() -> None:
     assert str(parsed(["20240131235959"]).values[0]) == "2024-01-31 23:59:59+00:00"
 

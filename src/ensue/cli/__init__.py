@@ -14,7 +14,12 @@ DEBUG = "--debug"
 
 
 def main() -> None:
-    """Runs the command of this process and ends it with its status."""
+    """Runs the command of this process and ends it with its status.
+
+    Threads of a network wait without spinning, unless the user says otherwise: on a machine with other work, spinning
+    made training on two cores 7 times slower (docs/log.md), and this must be set before torch is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(call(sys.argv[1:]))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensue.cli.options import Json, Source, Unit, gathered, number
+from ensue.cli.options import Json, Seed, Source, Unit, gathered, number, settings, whole
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,6 +98,54 @@ def convert(
     terminal.out(f"{log.n_events:,} events are in {out}. Fingerprint: {log.fingerprint()}")
     if log.items is not None and "title" in log.items.columns:
         terminal.out("Titles are no part of the events, and were not written.")
+
+
+@app.command()
+def simulate(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Which process: markov, long-range, drifting or orderless.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A file ending in .parquet or .csv.")],
+    users: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="How many users. [default: as the process has it]"),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(parser=whole, metavar="N", help="The longest history; the shortest is half of it."),
+    ] = None,
+    knobs: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the process; may be given again."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Make up a log from a known process, and say how well it can be predicted.
+
+    The best reachable scores are those of a model that knows the process: for the last event of each user, with
+    nothing left out of the ranking. `ensue run OUT --split last --targets last --include-seen` compares with them.
+    """
+    from ensue.cli import terminal
+    from ensue.events.simulate import source as process
+
+    _check_target(out)
+    made = process(name, **settings(knobs or []))
+    log = made.log(users, length, seed)
+    best = {metric: made.optimum(metric, length=length) for metric in ("accuracy", "recall@10", "ndcg@10")}
+    write(log, out)
+    if as_json:
+        terminal.emit(
+            {"file": str(out), "events": log.n_events, "fingerprint": log.fingerprint(), "best": best}
+        )
+        return
+    terminal.out(f"{log.n_events:,} events of {log.n_users:,} users on {log.n_items:,} items are in {out}.")
+    reachable = ", ".join(f"{metric} {value:.4f}" for metric, value in best.items())
+    terminal.out(f"Best reachable for the last event of each user, with nothing left out: {reachable}")
+    terminal.out("Next, type:")
+    terminal.out(
+        f"  ensue run {shlex.quote(str(out))} --split last --targets last --include-seen", fold=False
+    )
 
 
 def _read(source: Source) -> EventLog:

@@ -27,7 +27,8 @@ def demo(
 ) -> None:
     """Do the whole job on MovieLens-100K, or on simulated data.
 
-    That is: read, audit, split, train, compare, save, recommend. The data set is fetched once and kept. Without a network: --data simulated, or --data FOLDER with its files.
+    That is: read, audit, split, train, compare, save, recommend. The data set is fetched once and kept. Without a
+    network: --data simulated, or --data FOLDER with its files.
     """
     from ensue import ladder
     from ensue.cli import progress, reporting, terminal

@@ -77,19 +77,18 @@ def _machine() -> list[Check]:
 
 def _extras() -> list[Check]:
     """The libraries that are not in the base installation, and the GPU."""
-    from importlib import util
+    from importlib import import_module
 
     from ensue.registry import EXTRAS
 
     found = []
     for library, extra in EXTRAS.items():
-        version = _version(library) if util.find_spec(library) else None
+        version = _version(library) if _importable(library) else None
         found.append(
             (library, OK, version) if version else (library, ABSENT, f"pip install 'ensue[{extra}]'")
         )
-    if util.find_spec("torch"):
-        import torch
-
+    if _importable("torch"):
+        torch = import_module("torch")  # by name, as the registry does: this room works without it
         gpu = (
             torch.cuda.get_device_name(0)
             if torch.cuda.is_available()
@@ -97,6 +96,15 @@ def _extras() -> list[Check]:
         )
         found.append(("GPU", OK, gpu))
     return found
+
+
+def _importable(library: str) -> bool:
+    from importlib import util
+
+    try:
+        return util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _cache() -> list[Check]:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -58,7 +58,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard 
 Seed = Annotated[int, typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine.")]
 
 
-class Rule(str, Enum):
+class Rule(StrEnum):
     """How a log is split."""
 
     temporal = "temporal"
@@ -67,14 +67,14 @@ class Rule(str, Enum):
     auto = "auto"
 
 
-class Targets(str, Enum):
+class Targets(StrEnum):
     """Which events of the test part are asked about."""
 
     successive = "successive"
     last = "last"
 
 
-class Unit(str, Enum):
+class Unit(StrEnum):
     """What a sequence is."""
 
     user = "user"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,8 +22,7 @@ EVERY_S = 30.0
 
 def shown() -> Progress:
     """Bars if standard error is a terminal that takes them, plain lines if not, or if NO_COLOR is set."""
-    simple = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
-    return Lines() if simple else Bars()
+    return Lines() if terminal.simple() or not sys.stderr.isatty() else Bars()
 
 
 class Lines:

@@ -26,20 +26,18 @@ def page() -> str:
 
     from ensue.cli.application import app
 
-    parts = [HEAD]
-    for words, command in _commands("ensue", typer.main.get_command(app)):
-        context = command.make_context(
-            words, [], resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH, color=False
-        )
-        lines = [line.rstrip() for line in command.get_help(context).strip().split("\n")]
-        parts.append(f"## {words}\n\n```text\n" + "\n".join(lines) + "\n```\n")
-    return "\n".join(parts)
+    return "\n".join([HEAD, *_sections("ensue", typer.main.get_command(app), None)])
 
 
-def _commands(words: str, command: Any) -> Iterator[tuple[str, Any]]:
-    yield words, command
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from _commands(f"{words} {name}", inner)
+def _sections(name: str, command: Any, parent: Any) -> Iterator[str]:
+    """The section of a command, then those of the commands inside it."""
+    context = command.make_context(
+        name, [], parent, resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH, color=False
+    )
+    lines = [line.rstrip() for line in command.get_help(context).strip().split("\n")]
+    yield f"## {context.command_path}\n\n```text\n" + "\n".join(lines) + "\n```\n"
+    for inner, found in getattr(command, "commands", {}).items():
+        yield from _sections(inner, found, context)
 
 
 def main(words: list[str]) -> int:

@@ -54,8 +54,8 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     missed = f"The {cold:,} targets that training never saw count as misses; 'warm' leaves them out."
     lines = [
         f"* the best, {why}",
-        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; {where} each "
-        "figure its 95 % interval.",
+        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; "
+        f"{where} each figure its 95 % interval.",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",
         f"All models are saved in {folder}/models",
     ]

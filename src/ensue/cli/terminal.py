@@ -84,6 +84,11 @@ def emit(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=not unicode, allow_nan=False) + "\n")
 
 
+def simple() -> bool:
+    """Whether text without control characters is wanted, even on a terminal."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
 def width() -> int:
     """Columns of the terminal; 80 where there is none, unless COLUMNS says otherwise."""
     import shutil
@@ -95,7 +100,10 @@ def show(table: Table) -> None:
     """A table of the result."""
     from rich.console import Console
 
-    Console(file=sys.stdout, width=width(), markup=False, highlight=False, emoji=False).print(table)
+    how = False if simple() else None
+    Console(
+        file=sys.stdout, width=width(), markup=False, highlight=False, emoji=False, force_terminal=how
+    ).print(table)
 
 
 def table(*columns: str | tuple[str, dict[str, Any]], title: str = "") -> Table:

@@ -56,7 +56,8 @@ def train(
 ) -> None:
     """Fit one model on all events of a log, and save it.
 
-    Nothing is kept apart to test it on. A network first learns how long to train from a part that it leaves out, then trains anew on everything.
+    Nothing is kept apart to test it on. A network first learns how long to train from a part that it leaves out, then
+    trains anew on everything.
     """
     from ensue import artifacts, ladder
     from ensue.cli import progress, slates, terminal

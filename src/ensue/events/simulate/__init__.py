@@ -1,27 +1,30 @@
-"""Event logs from a known process, with the best score that any model can reach on them, in closed form.
+"""Event logs from a known process, for which the best reachable score is known in closed form.
 
-They prove models right (a model must reach what can be reached, and find nothing where there is nothing), and stand in
-for real data where none can be fetched.
+A model that finds all there is to find scores within its confidence interval of `Source.optimum`; one that scores
+above it has seen the answers.
+
+    markov       the last item says it all: a knob from pure noise to a deterministic cycle
+    long-range   two keys at the beginning decide answers ten or more steps later
+    drifting     fashions and successors change at a known time
+    orderless    popularity and nothing else
+
+`demo_log` is no such source: it is a log that looks like film ratings, for trying ensue without any data.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from ensue.errors import ConfigError, nearest
 from ensue.events.log import EventLog
-from ensue.events.simulate.films import demo_log
-from ensue.events.simulate.sources import (
-    DriftingSource,
-    LongRangeSource,
-    MarkovSource,
-    OrderlessSource,
-    Source,
-)
-
-SOURCES: dict[str, type[Source]] = {
-    source.name: source for source in (MarkovSource, LongRangeSource, DriftingSource, OrderlessSource)
-}
+from ensue.events.simulate.demo import demo_log
+from ensue.events.simulate.drifting import DriftingSource
+from ensue.events.simulate.long_range import LongRangeSource
+from ensue.events.simulate.markov import MarkovSource
+from ensue.events.simulate.orderless import OrderlessSource
+from ensue.events.simulate.process import Source
+from ensue.registry import Registry
 
 __all__ = [
     "SOURCES",
@@ -32,36 +35,52 @@ __all__ = [
     "Source",
     "demo_log",
     "simulate",
+    "source",
 ]
 
+SOURCES: Registry[Source] = Registry(("ensue.events.simulate",), Source)
+"""The sources by name."""
 
-def simulate(name: str, *, users: int = 500, length: int = 30, seed: int = 0, **knobs: Any) -> EventLog:
-    """The log of a source by its name.
+
+def source(name: str, **knobs: Any) -> Source:
+    """The source of this name with these knobs; other knobs keep their defaults.
+
+    Raises:
+        ConfigError: there is no such source or knob, or a knob is out of range.
+
+    Example:
+        >>> source("markov", predictability=1.0).optimum("accuracy")
+        1.0
+    """
+    kind = SOURCES.get(name)
+    known = [field.name for field in fields(kind)]
+    unknown = [knob for knob in knobs if knob not in known]
+    if unknown:
+        faults = (
+            f"{name} has no knob '{knob}'; its knobs are {', '.join(known)}.{nearest(knob, known)}"
+            for knob in unknown
+        )
+        raise ConfigError(" ".join(faults))
+    return kind(**knobs)
+
+
+def simulate(
+    name: str, *, users: int | None = None, length: int | None = None, seed: int = 0, **knobs: Any
+) -> EventLog:
+    """A log of the source of this name: the same bits for the same arguments.
 
     Args:
-        name: "markov", "long-range", "drifting", "orderless", or "films" for a log in the shape of a film service.
-        users: how many users.
-        length: events of each user; a source that comes in blocks rounds it up, "films" takes it as a mean.
-        seed: same seed, same log.
-        knobs: settings of the source, such as `predictability=0.8`.
+        name: one of `SOURCES.names()`.
+        users: how many users; None takes what the source's closed forms can be tested on in seconds.
+        length: the longest history; None as above.
+        seed: draws users, times and items.
+        knobs: the fields of the source.
 
     Raises:
         ConfigError: there is no such source or knob, or a value is out of range.
+
+    Example:
+        >>> simulate("markov", users=3, length=4, items=5).columns
+        ('user', 'item', 'time', 'row')
     """
-    if name == "films":
-        if knobs:
-            raise ConfigError(
-                f"films has no knob '{next(iter(knobs))}'; it takes users, length and seed only."
-            )
-        return demo_log(users=users, mean_length=length, seed=seed)
-    if name not in SOURCES:
-        known = [*SOURCES, "films"]
-        raise ConfigError(
-            f"There is no source '{name}': take one of {', '.join(known)}.{nearest(name, known)}"
-        )
-    kind = SOURCES[name]
-    known = list(kind.__dataclass_fields__)
-    for knob in knobs:
-        if knob not in known:
-            raise ConfigError(f"{name} has no knob '{knob}', but {', '.join(known)}.{nearest(knob, known)}")
-    return kind(**knobs).log(users=users, length=length, seed=seed)
+    return source(name, **knobs).log(users, length, seed)

@@ -87,6 +87,8 @@ class Transformer(NeuralModel):
     name: ClassVar[str] = "transformer"
     summary: ClassVar[str] = "a causal attention network, all positions trained"
 
+    dropout: float = 0.3
+    temperature: float = 0.1
     blocks: int = 2
     heads: int = 2
 

@@ -1,0 +1,96 @@
+"""The Transformer's parts against loops over heads, steps and keys."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from ensue.errors import ConfigError
+from ensue.models.neural.transformer import Block, CausalAttention, Transformer, TransformerEncoder
+
+B, T, D = 2, 5, 6
+
+
+@pytest.fixture
+def inputs() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(1).normal(size=(B, T, D)))
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+def test_attention_is_a_triple_loop(heads: int, inputs: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    attention = CausalAttention(D, heads).double().eval()
+    size = D // heads
+    with torch.no_grad():
+        found = attention(inputs)
+        q, k, v = attention.project(inputs).split(D, dim=2)
+        mixed = torch.zeros(B, T, D, dtype=torch.float64)
+        for row in range(B):
+            for head in range(heads):
+                own = slice(head * size, (head + 1) * size)
+                for step in range(T):
+                    weights = [
+                        math.exp(float(q[row, step, own] @ k[row, key, own]) / math.sqrt(size))
+                        for key in range(step + 1)
+                    ]
+                    for key, weight in enumerate(weights):
+                        mixed[row, step, own] += weight / sum(weights) * v[row, key, own]
+        expected = attention.out(mixed)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_the_first_step_attends_to_itself_alone(inputs: torch.Tensor) -> None:
+    attention = CausalAttention(D, 2).double().eval()
+    value = attention.project(inputs)[:, :, 2 * D :]
+    torch.testing.assert_close(attention(inputs)[:, 0], attention.out(value[:, 0]))
+
+
+def test_a_block_adds_normed_sublayers(inputs: torch.Tensor) -> None:
+    block = Block(D, 2, dropout=0.5).double().eval()
+    after_attention = inputs + block.attention(nn.functional.layer_norm(inputs, (D,)))
+    normed = nn.functional.layer_norm(after_attention, (D,))
+    first, second = block.feed_forward[0], block.feed_forward[2]
+    expected = after_attention + second(nn.functional.gelu(first(normed)))
+    torch.testing.assert_close(block(inputs), expected)
+
+
+def test_positions_are_added_from_the_first_event_of_the_window(inputs: torch.Tensor) -> None:
+    encoder = TransformerEncoder(D, length=8, blocks=0, heads=1, dropout=0.0).double()
+    with torch.no_grad():
+        encoder.positions.copy_(torch.arange(8.0)[:, None].expand(8, D) * torch.arange(D))
+    shifted = inputs + torch.arange(T)[:, None] * torch.arange(D)
+    torch.testing.assert_close(encoder(inputs), nn.functional.layer_norm(shifted, (D,)))
+
+
+def test_the_order_of_the_past_counts(inputs: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(D, length=T, blocks=1, heads=2, dropout=0.0).double().eval()
+    nn.init.normal_(encoder.positions)
+    swapped = inputs[:, [1, 0, 2, 3, 4]]
+    with torch.no_grad():
+        assert (encoder(inputs)[:, -1] - encoder(swapped)[:, -1]).abs().max() > 1e-3
+
+
+@given(st.integers(1, 8), st.integers(1, 7), st.sampled_from([1, 2]), st.integers(0, 2))
+def test_no_step_sees_a_later_one(length: int, known: int, heads: int, blocks: int) -> None:
+    known = min(known, length)
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(D, length, blocks, heads, dropout=0.0).eval()
+    before = torch.randn(1, length, D)
+    after = before.clone()
+    after[:, known:] = torch.randn(1, length - known, D)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(before)[:, :known], encoder(after)[:, :known], rtol=0, atol=1e-6)
+        torch.testing.assert_close(encoder(before)[:, :known], encoder(before[:, :known]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("heads", [0, -1, 3])
+def test_heads_must_divide_the_width(heads: int) -> None:
+    with pytest.raises(ConfigError, match=f"transformer: {heads} heads do not divide a width of 64"):
+        Transformer(heads=heads)

@@ -1,0 +1,362 @@
+"""The trainer's promises: which state is kept, how long it goes on, and that going on is as if never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ensue.catalogue import Catalogue
+from ensue.errors import ConfigError, ModelError
+from ensue.evaluation import evaluate
+from ensue.events.log import EventLog
+from ensue.model import Conditions, Training
+from ensue.models.neural.rnn import LSTM
+from ensue.models.neural.transformer import Transformer
+from ensue.ranking import Recommender
+from ensue.sequences import Sequences
+from ensue.splits import split
+from ensue.training import (
+    EPOCHS,
+    FEWEST_STEPS,
+    FEWEST_TOKENS,
+    LONGEST,
+    MOST_TOKENS,
+    STEPS_AN_EPOCH,
+    NeuralModel,
+    TorchScoring,
+    _decayed,
+    _rate,
+)
+
+SIZE: dict[str, Any] = {"width": 8, "length": 6, "dropout": 0.2}
+COURSE: dict[str, Any] = {"epochs": 4, "patience": 4, "batch_tokens": 40, "learning_rate": 1e-2, "ema": 0.0}
+SMALL = LSTM(**SIZE, **COURSE)
+BOTH = (SMALL, Transformer(**SIZE, **COURSE))
+
+
+def log_of(users: int = 16, events: int = 9, seed: int = 0) -> EventLog:
+    """Walks round ten items with a quarter of the steps at random."""
+    rng = np.random.default_rng(seed)
+    steps = np.where(rng.random((users, events)) < 0.25, rng.integers(0, 10, (users, events)), 1)
+    items = (np.cumsum(steps, axis=1) + rng.integers(0, 10, users)[:, None]) % 10
+    frame = pl.DataFrame(
+        {"user": np.repeat(np.arange(users), events).astype(str), "item": items.ravel().astype(str)}
+    )
+    time = pl.int_range(pl.len()).cast(pl.Datetime("us", "UTC")).alias("time")
+    return EventLog.of(frame.with_columns(time))
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    """All events, nothing kept apart."""
+    return Training.of(log_of())
+
+
+@pytest.fixture(scope="module")
+def validated() -> Training:
+    """The last event of each user kept apart, the one before it for validation."""
+    parts = split(log_of(users=40), "last")
+    catalogue = Catalogue.fit(parts.train)
+    return replace(
+        Training.of(parts.train, exclude_seen=False), validation=parts.examples("validation", catalogue)
+    )
+
+
+def weights(recommender: Recommender) -> list[Tensor]:
+    assert isinstance(recommender.scoring, TorchScoring)
+    return [parameter.detach() for parameter in recommender.scoring.network.parameters()]
+
+
+def same(first: Recommender, second: Recommender) -> bool:
+    """Bit for bit the same weights and the same history of training."""
+    bits = all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+    return bits and _timeless(first) == _timeless(second)
+
+
+def _timeless(recommender: Recommender) -> dict[str, Any]:
+    return {name: value for name, value in recommender.facts.items() if name != "seconds"}
+
+
+def untrained(model: NeuralModel, training: Training) -> list[Tensor]:
+    """The weights that a fit begins with: a step this small changes no bit."""
+    return weights(replace(model, learning_rate=1e-30, ema=0.0).fit(training, Conditions(steps=1)))
+
+
+# --------------------------------------------------------------------------------- the learning rate
+
+
+def test_the_rate_rises_in_a_line_and_falls_along_a_cosine_to_a_hundredth() -> None:
+    horizon, warmup = 100, 0.1
+    rates = [_rate(step, horizon, warmup) for step in range(horizon + 1)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx((1 + 0.01) / 2)
+    assert rates[100] == pytest.approx(0.01)
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+    assert _rate(10_000, horizon, warmup) == pytest.approx(0.01)
+    assert _rate(0, horizon, 0.0) == 1.0
+    assert _rate(0, 1, 0.5) == 1.0
+
+
+def test_the_first_step_is_as_long_as_the_rate(training: Training) -> None:
+    """Adam's first step moves every weight that has a gradient by the rate, here a tenth of the peak."""
+    model = replace(SMALL, warmup=0.1, weight_decay=0.0)
+    before = untrained(model, training)
+    after = weights(model.fit(training, Conditions(steps=1, horizon=100)))
+    moved = torch.cat([(b - a).abs().flatten() for a, b in zip(before, after, strict=True)])
+    assert float(moved.max()) == pytest.approx(1e-2 * 0.1, rel=1e-3)
+    assert float(moved.median()) == pytest.approx(1e-2 * 0.1, rel=1e-2)
+
+
+def test_only_matrices_decay() -> None:
+    for model in BOTH:
+        network = replace(model, tied=False, bias=True, hidden=6).network(10) if model is SMALL else (
+            replace(model, tied=False, bias=True).network(10)
+        )  # fmt: skip
+        decayed, others = _decayed(network, 0.1)
+        assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        matrices = {names[id(parameter)] for parameter in decayed["params"]}
+        rest = {names[id(parameter)] for parameter in others["params"]}
+        assert matrices | rest == set(names.values())
+        for name in matrices:
+            assert "weight" in name
+            assert network.get_parameter(name).dim() == 2
+        for name in rest:
+            one_row_each = name in ("items.weight", "head.table", "encoder.positions")
+            assert one_row_each or network.get_parameter(name).dim() == 1, name
+        assert {"items.weight", "head.table", "head.bias"} <= rest
+
+
+# ----------------------------------------------------------------------------- how long it goes on
+
+
+@pytest.mark.parametrize("model", BOTH, ids=lambda model: str(model.name))
+def test_without_validation_all_epochs_are_trained(model: NeuralModel, training: Training) -> None:
+    facts = model.fit(training).facts
+    assert facts["epochs"] == model.epochs == len(facts["history"])
+    assert facts["chosen"] is None
+    assert facts["steps"] >= model.epochs * (16 * 8 // model.batch_tokens)
+    assert facts["history"][-1]["loss"] < facts["history"][0]["loss"]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 40])
+def test_a_refit_takes_exactly_its_steps(training: Training, steps: int) -> None:
+    facts = SMALL.fit(training, Conditions(steps=steps, horizon=50)).facts
+    assert facts["steps"] == steps
+    assert facts["horizon"] == 50
+    targets = [epoch["targets"] for epoch in facts["history"]]
+    assert all(count == facts["targets_per_epoch"] for count in targets[:-1])
+    assert 0 < targets[-1] <= facts["targets_per_epoch"]
+
+
+def test_a_refit_on_the_same_data_is_the_first_fit_up_to_its_step(validated: Training) -> None:
+    """The chosen step of a first fit, taken again with its horizon, gives the state that was chosen."""
+    first = replace(SMALL, epochs=6).fit(validated, Conditions(seed=2))
+    chosen, horizon = first.facts["chosen"], first.facts["horizon"]
+    again = replace(SMALL, epochs=6).fit(
+        replace(validated, validation=None), Conditions(seed=2, steps=chosen["step"], horizon=horizon)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
+
+
+def test_time_ends_training_with_what_there_is(training: Training) -> None:
+    facts = SMALL.fit(training, Conditions(max_minutes=1e-9)).facts
+    assert facts["steps"] == 1
+    assert facts["epochs"] == 1
+
+
+# -------------------------------------------------------------------------------- what is kept of it
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("model", BOTH, ids=lambda model: str(model.name))
+def test_the_best_state_on_validation_is_kept(model: NeuralModel, validated: Training, ema: float) -> None:
+    model = replace(model, epochs=30, patience=3, ema=ema, learning_rate=3e-2)
+    fitted = model.fit(validated, Conditions(seed=1))
+    scores = [epoch["score"] for epoch in fitted.facts["history"]]
+    chosen = fitted.facts["chosen"]
+    best = scores.index(max(scores)) + 1  # the first of equals
+    assert chosen["epoch"] == best
+    assert chosen["score"] == max(scores)
+    assert fitted.facts["epochs"] == min(best + model.patience, model.epochs) == len(scores)
+    assert best < len(scores), "the last epoch is the best: nothing is shown"
+    assert validated.validation is not None
+    found = evaluate(fitted, validated.validation, metrics=("ndcg@10",)).value("ndcg@10")
+    assert found == chosen["score"]
+
+
+def test_validation_ranks_evenly_spread_targets(validated: Training) -> None:
+    """39 of 40 targets are more than 10: every fourth or so is ranked, from the first to the last."""
+    examples = validated.validation
+    assert examples is not None
+    fitted = replace(SMALL, validation_targets=10, epochs=1).fit(validated)
+    which = np.linspace(0, len(examples) - 1, 10).astype(np.int64)
+    assert (which[0], which[-1], len(set(which))) == (0, len(examples) - 1, 10)
+    some = replace(
+        examples,
+        queries=examples.queries[which],
+        targets=examples.targets[which],
+        groups=examples.groups[which],
+        target_ids=examples.target_ids.gather(which),
+    )
+    expected = evaluate(fitted, some, metrics=("ndcg@10",)).value("ndcg@10")
+    assert fitted.facts["history"][0]["score"] == expected
+
+
+def test_validation_follows_the_rule_of_seen_items(validated: Training) -> None:
+    first, second = (
+        SMALL.fit(replace(validated, exclude_seen=seen)).facts["history"] for seen in (True, False)
+    )
+    assert [epoch["loss"] for epoch in first] == [epoch["loss"] for epoch in second]
+    assert [epoch["score"] for epoch in first] != [epoch["score"] for epoch in second]
+
+
+def test_the_moving_average_of_the_weights_is_kept(training: Training) -> None:
+    """average <- h x average + (1 - h) x weights, where h = min(ema, (1 + step) / (10 + step))."""
+    ema, steps = 0.25, 6
+    average = untrained(SMALL, training)
+    for step in range(1, steps + 1):
+        now = weights(SMALL.fit(training, Conditions(steps=step, horizon=50)))
+        held = min(ema, (1 + step) / (10 + step))
+        average = [held * old + (1 - held) * new for old, new in zip(average, now, strict=True)]
+    assert 2 / 11 < ema < 7 / 16  # both arms of the minimum are taken
+    found = weights(replace(SMALL, ema=ema).fit(training, Conditions(steps=steps, horizon=50)))
+    for ours, theirs in zip(found, average, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    plain = weights(SMALL.fit(training, Conditions(steps=steps, horizon=50)))
+    assert max(float((a - b).abs().max()) for a, b in zip(found, plain, strict=True)) > 1e-3
+
+
+def test_a_fitted_network_no_longer_drops_out(training: Training) -> None:
+    for model in BOTH:
+        fitted = model.fit(training)
+        assert isinstance(fitted.scoring, TorchScoring)
+        assert not any(module.training for module in fitted.scoring.network.modules())
+        slates = [fitted.recommend(["1", "2"], 5) for _ in range(3)]
+        assert slates[0] == slates[1] == slates[2]
+
+
+# ----------------------------------------------------------------------------------- when it fails
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "sampled-softmax"])
+@pytest.mark.parametrize("model", BOTH, ids=lambda model: str(model.name))
+def test_a_loss_that_is_no_number_ends_training_with_its_cause(
+    model: NeuralModel, training: Training, loss: str
+) -> None:
+    with pytest.raises(ModelError) as told:
+        replace(model, learning_rate=1e30, loss=loss).fit(training)
+    assert str(told.value).startswith(f"{model.name}: the loss ({loss}) ")
+    assert " at step " in str(told.value)
+    assert str(told.value).endswith("The learning rate 1e+30 is probably too high: try a third of it.")
+
+
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_a_network_that_its_last_step_broke_is_not_handed_over(
+    validated: Training, with_validation: bool
+) -> None:
+    """The loss of a step is taken before the step: only the scores after it show what it did."""
+    training = validated if with_validation else replace(validated, validation=None)
+    model = replace(SMALL, learning_rate=1e30, batch_tokens=10**6, epochs=1, warmup=0.0)
+    with pytest.raises(ModelError, match=r"lstm: the loss .* at step 1\. The learning rate 1e\+30"):
+        model.fit(training)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:77"])
+def test_a_device_that_is_not_there_is_named(training: Training, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device='{device}' is no device of this torch and machine"):
+        SMALL.fit(training, Conditions(device=device))
+
+
+# --------------------------------------------------------------------------------------- scoring
+
+
+def test_scores_do_not_depend_on_how_many_are_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch, training: Training
+) -> None:
+    fitted = SMALL.fit(training)
+    queries = training.sequences.queries()
+    whole = fitted.scores(queries)
+    for tokens in (1, 20):
+        monkeypatch.setattr("ensue.training.SCORING_TOKENS", tokens)
+        np.testing.assert_allclose(fitted.scores(queries), whole, rtol=0, atol=1e-5)
+
+
+def test_a_family_writes_its_encoder_and_nothing_else(training: Training) -> None:
+    """Any module from [B, T, D] to [B, T, D] trains, stops, scores: here one that passes the last item on."""
+
+    @dataclass(frozen=True)
+    class Bare(NeuralModel):
+        def encoder(self) -> nn.Module:
+            return nn.Identity()
+
+    Bare.name = "bare"
+    fitted = Bare(width=16, tied=False, epochs=15, batch_tokens=40, learning_rate=3e-2).fit(training)
+    hits = [
+        fitted.recommend([str(n)], 1, exclude_seen=False).items == (str((n + 1) % 10),) for n in range(10)
+    ]
+    assert all(hits)
+
+
+# ------------------------------------------------------------------------ what is left to the data
+
+
+def test_what_is_left_to_the_data_is_filled_in_and_said(training: Training) -> None:
+    """144 events in 16 sequences of 9: a window of 10 holds them; 128 targets are few, so batches are the smallest."""
+    said: list[str] = []
+    model = LSTM().suited(training.sequences, said.append)
+    assert model.length == 10
+    assert model.batch_tokens == FEWEST_TOKENS
+    steps = -(-128 // FEWEST_TOKENS)
+    assert model.epochs == max(EPOCHS, -(-FEWEST_STEPS // steps))
+    assert model.patience == -(-model.epochs // 4)
+    assert said == [
+        f"lstm: length 10: 95 % of the sequences have at most 9 events, the most is {LONGEST}",
+        f"lstm: batches of {FEWEST_TOKENS} tokens, {model.epochs} epochs at most: 128 targets, {steps} steps each",
+    ]
+    assert replace(model, length=0, epochs=0, patience=0, batch_tokens=0) == LSTM()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "length"),
+    [([2], 10), ([10], 10), ([11], 20), ([9] * 99 + [500], 10), ([10**4] * 9, LONGEST)],
+)
+def test_the_window_holds_most_sequences_whole(lengths: list[int], length: int) -> None:
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    items = np.zeros(offsets[-1], dtype=np.int32)
+    keys = pl.Series([str(n) for n in range(len(lengths))])
+    assert LSTM().suited(Sequences(items, offsets, keys, 1)).length == length
+
+
+def test_batches_grow_with_the_data_within_bounds() -> None:
+    def tokens(users: int) -> int:
+        offsets = np.arange(users + 1) * 101
+        items = np.zeros(offsets[-1], dtype=np.int32)
+        keys = pl.Series([str(n) for n in range(users)])
+        return LSTM().suited(Sequences(items, offsets, keys, 1)).batch_tokens
+
+    assert tokens(1) == FEWEST_TOKENS
+    middle = FEWEST_TOKENS * STEPS_AN_EPOCH // 100 + 7
+    assert tokens(middle) == middle * 100 // STEPS_AN_EPOCH
+    assert tokens(MOST_TOKENS * STEPS_AN_EPOCH // 100 + 100) == MOST_TOKENS
+
+
+def test_what_is_asked_for_is_left_as_it_is(training: Training) -> None:
+    said: list[str] = []
+    assert SMALL.suited(training.sequences, said.append) == SMALL
+    assert said == []
+
+
+def test_a_fit_keeps_what_was_filled_in_and_repeats_it(training: Training) -> None:
+    left = replace(SMALL, length=0, batch_tokens=0, patience=0)
+    fitted = left.fit(training)
+    assert (fitted.settings["length"], fitted.settings["batch_tokens"]) == (10, FEWEST_TOKENS)
+    assert same(replace(left, **fitted.settings).fit(training), fitted)
