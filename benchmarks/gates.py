@@ -150,7 +150,9 @@ def protocol(name: str, log: EventLog) -> tuple[Split, str, bool]:
 
 def write(rows: list[dict[str, object]]) -> None:
     """The raw rows with what they were measured on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
     record = {
         "command": "python benchmarks/gates.py",
         "commit": commit,

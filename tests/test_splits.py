@@ -289,10 +289,18 @@ def test_events_of_overlapping_sessions_are_split_by_session_in_place() -> None:
     frame = log_of(rows).frame.with_columns(session=pl.Series(["s", "t", "s", "t", "s"]))
     log = EventLog.of(frame)
     split = last_out(log, by="session")
-    assert dict(zip(log.frame["item"], split.part.tolist(), strict=True)) == {"a": 0, "x": 0, "b": 1, "y": 2, "c": 2}
+    assert dict(zip(log.frame["item"], split.part.tolist(), strict=True)) == {
+        "a": 0,
+        "x": 0,
+        "b": 1,
+        "y": 2,
+        "c": 2,
+    }
     catalogue = Catalogue.fit(log)
     examples = split.examples("test", catalogue)
-    histories = [catalogue.decode(examples.queries.last(3)[q][:n]) for q, n in enumerate(examples.queries.lengths)]
+    histories = [
+        catalogue.decode(examples.queries.last(3)[q][:n]) for q, n in enumerate(examples.queries.lengths)
+    ]
     assert dict(zip(examples.target_ids, histories, strict=True)) == {"c": ["b", "a"], "y": ["x"]}
     assert examples.group_ids.to_list() == ["s", "t"]
     assert examples.by == "session"

@@ -163,6 +163,8 @@ def refit(model: Model, first: Recommender, training: Training, conditions: Cond
     chosen = first.facts.get("chosen") or {}
     again = replace(conditions, steps=chosen.get("step", 0), horizon=first.facts.get("horizon", 0))
     if chosen:
-        conditions.progress.say(f"{model.name}: anew on {len(training.sequences.items):,} events, {again.steps:,} steps")
+        conditions.progress.say(
+            f"{model.name}: anew on {len(training.sequences.items):,} events, {again.steps:,} steps"
+        )
     fitted = replace(model, **first.settings).fit(training, again)
     return replace(fitted, facts={**fitted.facts, "first_fit": dict(first.facts)})

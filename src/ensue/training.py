@@ -137,11 +137,13 @@ class NeuralModel(Model):
         patience = self.patience or max(-(-epochs // 4), 1)
         if not self.length:
             say(
-                f"{self.name}: length {length}: 95 % of the sequences have at most {long} events, the most is {LONGEST}"
+                f"{self.name}: length {length}, since 95 % of the sequences have at most {long} events; "
+                f"{LONGEST} is the most that is taken"
             )
         if not (self.batch_tokens and self.epochs):
             say(
-                f"{self.name}: batches of {tokens} tokens, {epochs} epochs at most: {targets:,} targets, {steps} steps each"
+                f"{self.name}: batches of {tokens} tokens and {epochs} epochs at most, since {targets:,} targets "
+                f"make about {steps} steps an epoch"
             )
         return replace(self, length=length, batch_tokens=tokens, epochs=epochs, patience=patience)
 

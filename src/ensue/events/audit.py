@@ -177,7 +177,7 @@ def audit(log: EventLog, by: str = "user") -> Audit:
     pairs = frame.select("user", "item").unique().height
     counts = np.sort(frame.group_by("item").len()["len"].to_numpy().astype(np.float64))[::-1]
     first, last = _ends(log)
-    repeats = 1 - pairs / frame.height
+    repeats = (frame.height - pairs) / frame.height
     keys = ["user", "item", *(["time"] if log.has_time else [])]
     tied = tied_events(log, by) / frame.height
     return Audit(
