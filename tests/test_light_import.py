@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,12 +45,11 @@ except SystemExit as end:
 def test_help_answers_in_half_a_second() -> None:
     command = Path(sys.executable).with_name("ensue")
     tries = []
-    for _ in range(10):  # a busy machine slows some of them; the quickest tells what the command itself takes
-        start = time.perf_counter()
+    for _ in range(5):  # processor time, and the quickest: other work on the machine is not what is measured
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run = subprocess.run([str(command), "--help"], capture_output=True, text=True, timeout=60)
-        tries.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        tries.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
         assert run.returncode == 0, run.stderr
         assert "recommend" in run.stdout
-        if min(tries) < 0.5:
-            break
     assert min(tries) < 0.5, tries

@@ -319,8 +319,9 @@ def test_what_is_left_to_the_data_is_filled_in_and_said(training: Training) -> N
     assert model.epochs == max(EPOCHS, -(-FEWEST_STEPS // steps))
     assert model.patience == -(-model.epochs // 4)
     assert said == [
-        f"lstm: length 10: 95 % of the sequences have at most 9 events, the most is {LONGEST}",
-        f"lstm: batches of {FEWEST_TOKENS} tokens, {model.epochs} epochs at most: 128 targets, {steps} steps each",
+        f"lstm: length 10, since 95 % of the sequences have at most 9 events; {LONGEST} is the most that is taken",
+        f"lstm: batches of {FEWEST_TOKENS} tokens and {model.epochs} epochs at most, since 128 targets make about "
+        f"{steps} steps an epoch",
     ]
     assert replace(model, length=0, epochs=0, patience=0, batch_tokens=0) == LSTM()
 

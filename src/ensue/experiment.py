@@ -10,10 +10,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ensue.errors import ConfigError, EnsueError, nearest
+from ensue.errors import ConfigError, EnsueError, MissingExtraError, nearest
 from ensue.metrics import metric
 from ensue.model import Model, models
 
@@ -183,6 +184,7 @@ def experiment_of(content: Mapping[str, Any], where: str = "experiment") -> Expe
                 faults += _model_faults(str(label), settings)
     if experiment is not None:
         faults += _metric_faults((*experiment.evaluation.metrics, experiment.evaluation.choose_on))
+        faults += _range_faults(experiment)
     if faults or experiment is None:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise ConfigError(f"{where} has {len(faults)} {'fault' if len(faults) == 1 else 'faults'}:\n{listed}")
@@ -194,6 +196,7 @@ def described_model(label: str, settings: Mapping[str, Any]) -> Model:
 
     Raises:
         ConfigError: there is no such model, or its settings have faults (all of them are listed).
+        MissingExtraError: the model may be among those that this installation cannot import.
     """
     faults, model = _read_model(label, settings)
     if model is None:
@@ -202,7 +205,11 @@ def described_model(label: str, settings: Mapping[str, Any]) -> Model:
 
 
 def _model_faults(label: str, settings: Mapping[str, Any]) -> list[str]:
-    return _read_model(label, settings)[0]
+    """The faults of one entry. That it needs an extra is none: the rest of the experiment can run without it."""
+    try:
+        return _read_model(label, settings)[0]
+    except MissingExtraError:
+        return []
 
 
 def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Model | None]:
@@ -218,6 +225,8 @@ def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Mod
     except ValidationError as found:
         known = [entry.name for entry in fields(kind)]
         return [_told(error, ("models", label), known) for error in found.errors()], None
+    except MissingExtraError:
+        raise
     except EnsueError as fault:
         return [f"models.{label}: {fault}"], None
 
@@ -230,6 +239,28 @@ def _metric_faults(names: Iterable[str]) -> list[str]:
         except EnsueError as fault:
             faults.append(f"evaluation: {fault}")
     return faults
+
+
+def _range_faults(experiment: Experiment) -> list[str]:
+    """Numbers of the right kind that cannot be."""
+    low = {
+        "seed": experiment.seed,
+        "max_minutes": experiment.max_minutes,
+        "sequences.session_gap": experiment.sequences.session_gap,
+    }
+    shares = {"split.test": experiment.split.test, "split.validation": experiment.split.validation}
+    return [
+        *(
+            f"{name} = {value:g}: must be a finite number from 0 up."
+            for name, value in low.items()
+            if not 0 <= value < inf
+        ),
+        *(
+            f"{name} = {value:g}: must be a share from 0 up to 1."
+            for name, value in shares.items()
+            if not 0 <= value < 1
+        ),
+    ]
 
 
 def _fault(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:

@@ -124,7 +124,7 @@ def test_c19_times_of_wrong_clocks_are_shown_and_can_be_bounded(tmp_path: Path) 
     log = read(path)
     assert log.n_events == 11
     note = next(note for note in log.reading.notes if "after 2100" in note)
-    assert "3 times are 0, before 1970 or after 2100" in note
+    assert "times that are 0, before 1970 or after 2100, and kept: 3" in note
     assert "line 10, 11, 12" in note
     assert "since='2000-01-01', until='2030-01-01'" in note
     assert [(e.line, e.reason) for e in log.reading.examples] == [(13, "empty time")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,9 @@ TYPED = [
     (["run", "x.csv", "--split", "time"], ["'time' is not one of 'temporal', 'last', 'ratio', 'auto'"]),
     (["run", "x.csv", "--seed", "one"], ["'--seed'", "'one' is not a whole number"]),
     (["run", "x.csv", "--max-minutes", "long"], ["'--max-minutes'", "'long' is not a number"]),
+    (["run", "x.csv", "--max-minutes", "nan"], ["'--max-minutes'", "'nan' is not a number from 0 up"]),
+    (["run", "x.csv", "--seed", "-1"], ["'--seed'", "'-1' is below 0"]),
+    (["run", "x.csv", "-k", "-1"], ["'-k'", "'-1' is below 0"]),
     (["run", "nowhere.csv"], ["There is no file or folder 'nowhere.csv'"]),
     (["run", "nowhere.toml"], ["There is no experiment file nowhere.toml"]),
     (["run", "x.csv", "--columns", "uid"], ["--columns: 'uid' is not NAME=COLUMN"]),
@@ -70,6 +75,44 @@ def test_all_faults_of_an_experiment_file_are_told_at_once(ask: Ask, tmp_path: P
     assert "data.timestmap: there is no such key" in err
     assert "split.rule = 'random'" in err
     assert "Did you mean 'markov'?" in err
+
+
+def test_numbers_that_cannot_be_are_told_together(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(
+        'seed = -1\nmax_minutes = nan\n[data]\nsource = "x.csv"\n[split]\ntest = 1.0\n[sequences]\nsession_gap = -5.0\n'
+    )
+    status, _, err = ask("run", path)
+    assert status == 2
+    assert "has 4 faults" in err
+    for fault in ("seed = -1: ", "max_minutes = nan: ", "split.test = 1: ", "sequences.session_gap = -5: "):
+        assert fault in err
+
+
+BASE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "onnx", "onnxscript", "onnxruntime"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from ensue.cli import call
+sys.exit(call(sys.argv[1:]))
+"""
+
+
+def test_the_base_installation_runs_what_it_can_and_names_what_it_lacks(
+    ring_csv: Path, tmp_path: Path
+) -> None:
+    words = ["run", str(ring_csv), "--out", str(tmp_path / "r")]
+    done = subprocess.run([sys.executable, "-c", BASE, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "markov *" in done.stdout
+    for name in ("lstm", "transformer"):
+        assert f"{name} was left out: no model is called '{name}' in this installation" in done.stdout
+    assert "pip install 'ensue[train]'" in done.stdout
 
 
 def test_an_experiment_that_names_no_log_says_what_to_add(ask: Ask, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,16 @@ def test_on_the_log_of_the_run_evaluation_repeats_the_table(ask: Ask, ring_run: 
         assert found["warning"] == ""
 
 
+def test_a_run_by_leave_last_out_repeats_its_table_too(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
+    out = ask("run", ring_csv, "--models", "rules", "--split", "last", "--out", tmp_path / "r", "--json")[1]
+    (row,) = json.loads(out)["models"]
+    found = measured(ask, tmp_path / "r", "--events", ring_csv)
+    assert found["all"] == row["test"]["all"]
+    assert found["counts"]["targets"] == 20, (
+        "one for each user, although no event is later than all of training"
+    )
+
+
 def test_on_a_later_log_every_event_with_an_earlier_one_is_asked_for(
     ask: Ask, ring_run: Path, tmp_path: Path
 ) -> None:
@@ -180,3 +191,11 @@ def test_a_metric_that_does_not_exist_is_refused_before_anything_is_read(ask: As
 def test_the_number_of_rows_is_the_number_asked_for(ask: Ask, ring_run: Path, k: int) -> None:
     out = ask("recommend", ring_run, "--history", "A", "-k", k)[1]
     assert out.startswith(f"{k} recommendations of markov:")
+    assert len([line for line in out.splitlines() if re.match(r" +\d+  [A-J] ", line)]) == k
+    assert ("no item was asked for" in out) == (k == 0)
+
+
+def test_a_history_of_everything_leaves_nothing_and_says_so(ask: Ask, ring_run: Path) -> None:
+    status, out, _ = ask("recommend", ring_run, "--history", ",".join("ABCDEFGHIJ"), "--exclude-seen")
+    assert status == 0
+    assert "no item is left to recommend: all are in the history, or excluded" in out

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -185,12 +188,40 @@ def test_comparing_a_log_runs_the_models_first(ask: Ask, ring_csv: Path, tmp_pat
     assert {tests["best"], *(row["model"] for row in tests["others"])} == {"popular", "rules"}
 
 
-def test_figures_of_users_are_kept_without_their_ids_and_in_no_order_of_theirs(ring_run: Path) -> None:
-    import polars as pl
+def test_the_choice_on_validation_is_defended_where_the_test_says_otherwise(
+    ask: Ask, ring_run: Path, tmp_path: Path
+) -> None:
+    assert "The run serves" not in ask("compare", ring_run)[1]
+    shutil.copytree(ring_run, tmp_path / "r")
+    stored = json.loads((tmp_path / "r" / "run.json").read_text())
+    (tmp_path / "r" / "run.json").write_text(json.dumps(stored | {"best": "popular"}))
+    out = ask("compare", tmp_path / "r")[1]
+    assert "popular *" in out
+    assert "The run serves popular, which was best on validation" in out
 
-    table = pl.read_parquet(ring_run / "figures.parquet")
-    assert table.columns == ["popular ndcg@10", "markov ndcg@10", "rules ndcg@10"]
+
+def test_figures_of_users_are_kept_without_their_ids_and_in_no_order_of_theirs(
+    ask: Ask, tmp_path: Path, seeded: np.random.Generator
+) -> None:
+    drawn = seeded.integers(9, size=(40, 6)).tolist()
+    rows = [
+        f"u{user:02d},i{item},{user + 50 * step}"
+        for user, own in enumerate(drawn)
+        for step, item in enumerate(own)
+    ]
+    log = tmp_path / "noise.csv"
+    log.write_text("\n".join(["user,item,time", *rows]) + "\n")
+    out = ask("run", log, "--models", "popular,markov", "--split", "last", "--out", tmp_path / "r", "--json")[
+        1
+    ]
+    table = pl.read_parquet(tmp_path / "r" / "figures.parquet")
+    assert table.columns == ["popular ndcg@10", "markov ndcg@10"]
+    assert len(table) == 40
+    assert table["popular ndcg@10"].n_unique() > 2
     assert table.equals(table.sort(table.columns))
+    for row in json.loads(out)["models"]:
+        value = row["test"]["all"]["metrics"]["ndcg@10"]["value"]
+        assert table[f"{row['label']} ndcg@10"].mean() == pytest.approx(value)
 
 
 def test_one_model_cannot_be_compared_and_its_run_is_offered(ask: Ask, ring_run: Path) -> None:

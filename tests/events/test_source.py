@@ -202,7 +202,7 @@ def test_ratings_that_are_no_finite_number(tmp_path: Path, number: str) -> None:
 def test_an_empty_rating_is_no_rating_and_no_bad_row(tmp_path: Path) -> None:
     log = read(write(tmp_path, "user,item,rating\nu,a,1\nu,b,\n"))
     assert log.frame["rating"].to_list() == [1.0, None]
-    assert "1 events have no rating" in log.reading.notes
+    assert "events without rating: 1" in log.reading.notes
 
 
 def test_orders_must_be_whole_numbers(tmp_path: Path) -> None:
@@ -223,7 +223,10 @@ def test_bounds_set_rows_aside(tmp_path: Path) -> None:
 def test_ids_keep_their_spaces_and_that_is_said(tmp_path: Path) -> None:
     log = read(write(tmp_path, "user, item\nu, a\nu,a\n"))
     assert log.frame["item"].to_list() == [" a", "a"]
-    assert any("1 values of item begin or end with a space" in note for note in log.reading.notes)
+    assert any(
+        "values of item that begin or end with a space, which is part of the id: 1" in note
+        for note in log.reading.notes
+    )
 
 
 def test_context_columns_that_bear_canonical_names_move_aside(tmp_path: Path) -> None:

@@ -30,16 +30,31 @@ def whole(text: str) -> int:
         raise typer.BadParameter(f"'{text}' is not a whole number") from None
 
 
+def count(text: str) -> int:
+    """A whole number from 0 up as it was typed.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    found = whole(text)
+    if found < 0:
+        raise typer.BadParameter(f"'{text}' is below 0")
+    return found
+
+
 def number(text: str) -> float:
-    """A number as it was typed.
+    """A finite number from 0 up as it was typed.
 
     Raises:
         BadParameter: it is none.
     """
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
         raise typer.BadParameter(f"'{text}' is not a number") from None
+    if not 0 <= found < float("inf"):
+        raise typer.BadParameter(f"'{text}' is not a number from 0 up")
+    return found
 
 
 def folder(text: str) -> Path:
@@ -55,7 +70,7 @@ def folder(text: str) -> Path:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard output.")]
-Seed = Annotated[int, typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine.")]
+Seed = Annotated[int, typer.Option(parser=count, metavar="N", help="Same seed, same bits on one machine.")]
 
 
 class Rule(StrEnum):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Rule, Source, Targets, Unit, names, number, whole
+from ensue.cli.options import Rule, Source, Targets, Unit, count, names, number
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Choices:
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(parser=whole, metavar="N", help="Same seed, same bits on one machine. [default: 0]"),
+        typer.Option(parser=count, metavar="N", help="Same seed, same bits on one machine. [default: 0]"),
     ] = None
     max_minutes: Annotated[
         float | None,

@@ -79,7 +79,7 @@ def recommend(
     for line in notes:
         terminal.out(line)
     terminal.out(f"{len(slate)} recommendations of {recommender.model}:")
-    slates.show(slate, asked)
+    slates.show(slate, asked, k)
 
 
 def _history(

@@ -29,7 +29,7 @@ def report(outcome: Outcome, as_json: bool, k: int) -> None:
     results.show(outcome.to_json(), folder)
     terminal.out()
     terminal.out(f"Recommendations of the best model, {outcome.best}:")
-    slates.show_samples(found, outcome.recommender)
+    slates.show_samples(found, outcome.recommender, k)
     terminal.out()
     terminal.out("Next, type:")
     for sample in found:

@@ -47,13 +47,15 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     test, chosen = rungs[0]["test"], outcome["experiment"]["evaluation"]["choose_on"]
     counts = test["counts"]
     value = next(rung["validation"] for rung in rungs if rung["label"] == best)
-    why = f"chosen on validation: {chosen} {value:.4f}" if value is not None else "the last of the ladder"
+    why = f"* the best, chosen on validation: {chosen} {value:.4f}"
+    if value is None:
+        why = "* taken as the best: the last of the ladder, since there was nothing to choose on"
     unit = outcome["experiment"]["sequences"]["by"]
     where = "beside" if terminal.width() >= terminal.NARROW else "under"
     cold = counts["cold_targets"]
-    missed = f"The {cold:,} targets that training never saw count as misses; 'warm' leaves them out."
+    missed = f"Of them, training never saw {cold:,}: these count as misses, and 'warm' leaves them out."
     lines = [
-        f"* the best, {why}",
+        why,
         f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; "
         f"{where} each figure its 95 % interval.",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ensue.cli.options import Json, Source, gathered, whole
+from ensue.cli.options import Json, Source, count, gathered
 from ensue.cli.plan import Choices, experiment
 
 
@@ -15,7 +15,7 @@ def run(
     source: Source,
     choices: Choices,
     k: Annotated[
-        int, typer.Option("-k", parser=whole, metavar="N", help="Items of each sample recommendation.")
+        int, typer.Option("-k", parser=count, metavar="N", help="Items of each sample recommendation.")
     ] = 5,
     as_json: Json = False,
 ) -> None:

@@ -50,7 +50,7 @@ def samples(outcome: Outcome, k: int) -> list[Sample]:
     history = asking.kept(outcome.folder, user) if outcome.experiment.keep_histories else None
     if history is not None:
         command = f"{begin} --user {shlex.quote(user)} -k {k}"
-        what = f"A user of the log: {user}, who acted last"
+        what = f"A user of the log: {user}" + (", who acted last" if outcome.log.has_time else "")
         found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
     history, texts = _typed(recommender)
     option = (
@@ -86,7 +86,7 @@ def listed(history: Sequence[str]) -> str:
     return json.dumps(list(history), ensure_ascii=False) if odd else ",".join(history)
 
 
-def show_samples(found: Sequence[Sample], recommender: Recommender) -> None:
+def show_samples(found: Sequence[Sample], recommender: Recommender, k: int) -> None:
     """Prints each sample with the end of its history."""
     for sample in found:
         terminal.out()
@@ -95,7 +95,7 @@ def show_samples(found: Sequence[Sample], recommender: Recommender) -> None:
             shown = [named(recommender, item) for item in sample.history[-3:]]
             before = f"... ({len(sample.history) - 3:,} before) > " if len(sample.history) > 3 else ""
             terminal.out(f"  history: {before}{' > '.join(shown)}")
-        show(sample.slate, sample.asked)
+        show(sample.slate, sample.asked, k)
 
 
 def named(recommender: Recommender, item: str) -> str:
@@ -105,12 +105,16 @@ def named(recommender: Recommender, item: str) -> str:
     return title if title is not None else item
 
 
-def show(slate: Slate, asked: str) -> None:
-    """Prints an answer: what has to be said of it, and its items."""
+def show(slate: Slate, asked: str, k: int) -> None:
+    """Prints an answer of at most k items, and what has to be said of it."""
     for line in asking.lines(slate, asked):
         terminal.out(f"  {line}")
     if not slate.items:
-        terminal.out("  no item can be recommended: none was asked for, or all are excluded")
+        terminal.out(
+            "  no item is left to recommend: all are in the history, or excluded"
+            if k
+            else "  no item was asked for"
+        )
         return
     titles = any(title is not None for title in slate.titles)
     heads: list[str | tuple[str, dict[str, Any]]] = [

@@ -122,14 +122,16 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
             shown = ", ".join(str(line) for line in lines.head(_SHOWN))
             more = ", ..." if len(lines) > _SHOWN else ""
             notes.append(
-                f"{len(lines)} times are 0, before 1970 or after 2100, and kept ({table.file}: line {shown}{more}); "
-                "bounds set such rows aside: since='2000-01-01', until='2030-01-01'"
+                f"times that are 0, before 1970 or after 2100, and kept: {len(lines):,} "
+                f"({table.file}, line {shown}{more}); bounds set them aside: since='2000-01-01', until='2030-01-01'"
             )
     kept = frame.filter(good)
     for name in ("user", "item"):
         spaced = int((kept[name].str.contains(r"^\s|\s$")).sum())
         if spaced:
-            notes.append(f"{spaced} values of {name} begin or end with a space, which is part of the id")
+            notes.append(
+                f"values of {name} that begin or end with a space, which is part of the id: {spaced:,}"
+            )
     return Events(kept, pl.concat([table.rejected, rejected]), unit, tuple(notes))
 
 
@@ -200,7 +202,7 @@ def _empty(series: pl.Series) -> pl.Series:
 
 
 def _some_missing(name: str, count: int) -> str:
-    return f"{count} events have no {name}"
+    return f"events without {name}: {count:,}"
 
 
 def _free(name: str) -> str:

@@ -52,8 +52,8 @@ def test_100k_with_genres_as_text_of_several_values(tmp_path: Path) -> None:
     assert log.items is not None
     assert log.items.rows() == [("1", "Café (1995)", "Animation|Comedy"), ("2", "unknown", "")]
     notes = " ".join(log.reading.notes)
-    assert "1 lines of u.item cannot be read and are left out (line 3)" in notes
-    assert "1 lines of u.item repeat a film and are left out (line 4)" in notes
+    assert "lines of u.item that cannot be read and are left out: 1 (line 3)" in notes
+    assert "lines of u.item that repeat a film and are left out: 1 (line 4)" in notes
     assert log.reading.format == "movielens-100k"
     assert log.reading.columns == {"user": "1", "item": "2", "rating": "3", "time": "4"}
 
@@ -67,14 +67,16 @@ def test_1m_and_10m_with_the_separator_in_a_title(tmp_path: Path, encoding: str)
     assert log.items["genres"].to_list() == ["Drama|Comedy", "Drama"]
     notes = " ".join(log.reading.notes)
     assert f"movies.dat is read as {encoding.title() if encoding == 'latin-1' else 'UTF-8'}" in notes
-    assert "movies.dat cannot be read and are left out (line 3)" in notes
+    assert "movies.dat that cannot be read and are left out: 1 (line 3)" in notes
 
 
 def test_20m_and_later(tmp_path: Path) -> None:
     log = read(latest(tmp_path))
     assert titles(log) == {"1": "American, The (é)", "2": 'He said "no"'}
     assert log.frame["time"].dt.epoch("s").to_list() == [1_000_000_000, 1_000_000_001]
-    assert "1 lines of movies.csv cannot be read and are left out (line 4)" in " ".join(log.reading.notes)
+    assert "lines of movies.csv that cannot be read and are left out: 1 (line 4)" in " ".join(
+        log.reading.notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_missing_values_are_bad_rows_by_number(tmp_path: Path) -> None:
         (5, "rating that is not a finite number"),
     ]
     assert log.frame["rating"].to_list() == [1.0, 1.0, None, 1.0]
-    assert any("1 events have no rating" in note for note in log.reading.notes)
+    assert any("events without rating: 1" in note for note in log.reading.notes)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def _without(frame: pl.DataFrame, good: pl.Expr, path: Path, notes: tuple[str, .
     for odd, why in ((bad, "cannot be read"), (twice, "repeat a film")):
         if odd.height:
             numbers = ", ".join(str(n) for n in odd["line"].head(5))
-            notes += (f"{odd.height} lines of {path.name} {why} and are left out (line {numbers})",)
+            notes += (f"lines of {path.name} that {why} and are left out: {odd.height:,} (line {numbers})",)
     return frame.filter(pl.col("item").is_first_distinct()).drop("line"), notes
 
 
@@ -149,7 +149,7 @@ def _titles_csv(ratings: Path) -> Items | None:
     if table.rejected.height:
         line = table.rejected["line"][0]
         notes += (
-            f"{table.rejected.height} lines of {path.name} cannot be read and are left out (line {line})",
+            f"lines of {path.name} that cannot be read and are left out: {table.rejected.height:,} (line {line})",
         )
     films = table.frame.select("title", "genres", item="movieId").with_columns(line=table.lines)
     return _without(films.select("item", "title", "genres", "line"), pl.col("item") != "", path, notes)
