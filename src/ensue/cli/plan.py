@@ -74,7 +74,10 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
         file, log = Path(log), ""
     content = {} if file is None else read_experiment(file).to_json()
     _put(content, "data", {"source": log} if log else {})
-    _put(content, "data", source.content())
+    given = source.content()
+    if "columns" in given:  # one column more, or another for one of them; the rest of the file's stay
+        given["columns"] = {**content["data"].get("columns", {}), **given["columns"]}
+    _put(content, "data", given)
     if not content["data"].get("source"):
         raise ConfigError(f'{file} names no log: add source = "events.csv" under [data].')
     _put(content, "sequences", _given(by=choices.by, session_gap=choices.session_gap))

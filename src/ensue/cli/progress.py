@@ -129,7 +129,8 @@ def _display(console: Console) -> Display:
         """Steps done in a second."""
 
         def render(self, task: Row) -> Text:
-            speed = task.finished_speed or task.speed
+            whole = task.completed / task.elapsed if task.finished and task.elapsed else None
+            speed = whole or task.speed
             return Text(f"{speed:,.{0 if speed >= 10 else 1}f}/s" if speed else "", justify="right")
 
     return Display(

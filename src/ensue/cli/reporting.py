@@ -19,7 +19,8 @@ def report(outcome: Outcome, as_json: bool, k: int) -> None:
         as_json: write one JSON document instead.
         k: how many items each sample has.
     """
-    found = slates.samples(outcome, k)
+    recommender = outcome.recommender
+    found = slates.samples(outcome, recommender, k)
     folder = str(outcome.folder)
     if as_json:
         shown = [sample.to_json() for sample in found]
@@ -29,7 +30,7 @@ def report(outcome: Outcome, as_json: bool, k: int) -> None:
     results.show(outcome.to_json(), folder)
     terminal.out()
     terminal.out(f"Recommendations of the best model, {outcome.best}:")
-    slates.show_samples(found, outcome.recommender, k)
+    slates.show_samples(found, recommender, k)
     terminal.out()
     terminal.out("Next, type:")
     for sample in found:

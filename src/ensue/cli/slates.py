@@ -22,13 +22,15 @@ class Sample:
     """A question with its answer.
 
     Attributes:
-        what: the question in words.
+        kind: "user of the log", "typed history" or "new user".
+        what: the question in words, for the user's own terminal.
         history: ids, oldest first.
         slate: the answer.
         asked: why there is a fallback, if there is one.
         command: what asks the same.
     """
 
+    kind: str
     what: str
     history: Sequence[str]
     slate: Slate
@@ -37,12 +39,12 @@ class Sample:
 
     def to_json(self) -> dict[str, Any]:
         """The sample for programs; it names no user."""
-        return {"question": self.what, "history": list(self.history), **self.slate.to_json()}
+        return {"question": self.kind, "history": list(self.history), **self.slate.to_json()}
 
 
-def samples(outcome: Outcome, k: int) -> list[Sample]:
+def samples(outcome: Outcome, recommender: Recommender, k: int) -> list[Sample]:
     """Answers of the best model for a user of the log, for a typed history, and for somebody new."""
-    recommender, folder = outcome.recommender, shlex.quote(str(outcome.folder))
+    folder = shlex.quote(str(outcome.folder))
     log = outcome.log.frame
     begin = f"ensue recommend {folder}"
     found = []
@@ -51,16 +53,29 @@ def samples(outcome: Outcome, k: int) -> list[Sample]:
     if history is not None:
         command = f"{begin} --user {shlex.quote(user)} -k {k}"
         what = f"A user of the log: {user}" + (", who acted last" if outcome.log.has_time else "")
-        found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
+        found.append(
+            Sample(
+                "user of the log",
+                what,
+                history,
+                recommender.recommend(history, k),
+                "no item is known",
+                command,
+            )
+        )
     history, texts = _typed(recommender)
     option = (
         f"--titles {shlex.quote('; '.join(texts))}" if texts else f"--history {shlex.quote(listed(history))}"
     )
     what = "A history typed as titles" if texts else "A history typed as ids"
     command = f"{begin} {option} -k {k}"
-    found.append(Sample(what, history, recommender.recommend(history, k), "no item is known", command))
+    found.append(
+        Sample("typed history", what, history, recommender.recommend(history, k), "no item is known", command)
+    )
     empty = recommender.recommend([], k)
-    found.append(Sample("A user never seen", [], empty, "nothing is known of this user", f"{begin} -k {k}"))
+    found.append(
+        Sample("new user", "A user never seen", [], empty, "nothing is known of this user", f"{begin} -k {k}")
+    )
     return found
 
 

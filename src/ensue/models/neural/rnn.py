@@ -66,7 +66,8 @@ class LSTM(NeuralModel):
 
     References:
         Hochreiter, Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997; forget gate by Gers et al.,
-        2000; memory by Tallec, Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, section 3. For next items: Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR 2016.
+        2000; memory as in Tallec, Ollivier, "Can recurrent neural networks warp time?", ICLR 2018, section 3. For next
+        items: Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR 2016.
     """
 
     name: ClassVar[str] = "lstm"
@@ -80,7 +81,8 @@ class LSTM(NeuralModel):
         super().__post_init__()
         if self.hidden < 0 or self.layers < 1:
             raise ConfigError(
-                f"lstm: hidden={self.hidden}, layers={self.layers}: hidden is at least 1, or 0 for the width; layers at least 1."
+                f"lstm: hidden={self.hidden}, layers={self.layers}: "
+                "hidden is at least 1, or 0 for the width; layers are at least 1."
             )
         if self.memory < 0 or self.memory in (1, 2):
             raise ConfigError(f"lstm: memory={self.memory} must be at least 3 steps, or 0 for none.")
