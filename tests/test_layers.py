@@ -13,7 +13,7 @@ import ensue
 
 PROJECT = Path(__file__).parents[1]
 
-TORCH_ROOMS = {"training", "export", "checkpoints", "losses", "network", "models.neural"}
+TORCH_ROOMS = {"training", "export", "checkpoints", "losses", "network", "optimisation", "models.neural"}
 """The modules that may import torch when they are imported."""
 
 FAMILIES = "models"

@@ -16,9 +16,11 @@ from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError, ModelError
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
+from ensue.export import TorchScoring
 from ensue.model import Conditions, Training
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
+from ensue.optimisation import parameter_groups, rate
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import split
@@ -30,9 +32,6 @@ from ensue.training import (
     MOST_TOKENS,
     STEPS_AN_EPOCH,
     NeuralModel,
-    TorchScoring,
-    _decayed,
-    _rate,
 )
 
 SIZE: dict[str, Any] = {"width": 8, "length": 6, "dropout": 0.2}
@@ -94,18 +93,18 @@ def untrained(model: NeuralModel, training: Training) -> list[Tensor]:
 
 def test_the_rate_rises_in_a_line_and_falls_along_a_cosine_to_a_hundredth() -> None:
     horizon, warmup = 100, 0.1
-    rates = [_rate(step, horizon, warmup) for step in range(horizon + 1)]
+    rates = [rate(step, horizon, warmup) for step in range(horizon + 1)]
     assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
     assert rates[10] == 1.0
     assert rates[55] == pytest.approx((1 + 0.01) / 2)
     assert rates[100] == pytest.approx(0.01)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
-    assert _rate(10_000, horizon, warmup) == pytest.approx(0.01)
-    assert _rate(0, horizon, 0.0) == 1.0
-    assert _rate(0, 1, 0.5) == 1.0
+    assert rate(10_000, horizon, warmup) == pytest.approx(0.01)
+    assert rate(0, horizon, 0.0) == 1.0
+    assert rate(0, 1, 0.5) == 1.0
 
 
-def test_the_first_step_is_as_long_as_the_rate(training: Training) -> None:
+def test_the_first_step_is_as_long_as_therate(training: Training) -> None:
     """Adam's first step moves every weight that has a gradient by the rate, here a tenth of the peak."""
     model = replace(SMALL, warmup=0.1, weight_decay=0.0)
     before = untrained(model, training)
@@ -120,7 +119,7 @@ def test_only_matrices_decay() -> None:
         network = replace(model, tied=False, bias=True, hidden=6).network(10) if model is SMALL else (
             replace(model, tied=False, bias=True).network(10)
         )  # fmt: skip
-        decayed, others = _decayed(network, 0.1)
+        decayed, others = parameter_groups(network, 0.1)
         assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         matrices = {names[id(parameter)] for parameter in decayed["params"]}
@@ -286,7 +285,7 @@ def test_scores_do_not_depend_on_how_many_are_taken_at_once(
     queries = training.sequences.queries()
     whole = fitted.scores(queries)
     for tokens in (1, 20):
-        monkeypatch.setattr("ensue.training.SCORING_TOKENS", tokens)
+        monkeypatch.setattr("ensue.export.SCORING_TOKENS", tokens)
         np.testing.assert_allclose(fitted.scores(queries), whole, rtol=0, atol=1e-5)
 
 

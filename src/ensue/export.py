@@ -1,4 +1,4 @@
-"""A network as an ONNX graph: one self-contained file that answers without torch and without ensue."""
+"""A trained network that answers: through torch, and as an ONNX graph that needs neither torch nor ensue."""
 
 from __future__ import annotations
 
@@ -6,14 +6,50 @@ import contextlib
 import io
 import logging
 import warnings
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.export import Dim
 
 from ensue.errors import MissingExtraError, ModelError
 from ensue.network import Network
+from ensue.ranking import Parts, Scores
+from ensue.sequences import Queries, shared_windows
 
 OPSET = 20
+
+SCORING_TOKENS = 16_384
+"""The most `rows x steps` that are scored at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class TorchScoring:
+    """A trained network's scores through torch: for validation, and the oracle of the exported graph."""
+
+    network: Network
+    length: int
+    n_items: int
+
+    def score(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 scores."""
+        device = self.network.items.weight.device
+        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
+        was_training = self.network.training
+        self.network.eval()
+        with torch.inference_mode():
+            for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
+                states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(device))
+                asked = states[torch.from_numpy(rows).to(device), torch.from_numpy(steps).to(device)]
+                scores[which] = self.network.scorer().logits(asked).cpu().numpy()
+        self.network.train(was_training)
+        return scores
+
+    def parts(self) -> Parts:
+        """The exported graph, and the weights by name."""
+        self.network.cpu()
+        arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
+        return Parts({"length": self.length}, arrays, to_onnx(self.network, self.length))
 
 
 def to_onnx(network: Network, length: int) -> bytes:

@@ -11,7 +11,6 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -23,12 +22,13 @@ from ensue import checkpoints
 from ensue.checkpoints import Checkpoint
 from ensue.errors import ConfigError, ModelError
 from ensue.evaluation import evaluate
-from ensue.export import to_onnx
+from ensue.export import TorchScoring
 from ensue.losses import Loss, loss_of
 from ensue.model import Conditions, Model, Training
 from ensue.network import Head, ItemTable, Network
-from ensue.ranking import Parts, Recommender, Scores
-from ensue.sequences import Ints, Queries, Sequences, batches, pad, shared_windows, windows
+from ensue.optimisation import apart, device_of, load_parameters, parameter_groups, rate, seed_of
+from ensue.ranking import Recommender
+from ensue.sequences import Ints, Sequences, batches, pad, windows
 from ensue.splits import Examples
 
 SELECT = "ndcg@10"
@@ -37,9 +37,6 @@ SELECT = "ndcg@10"
 LONGEST, EPOCHS, FEWEST_STEPS = 200, 12, 800
 STEPS_AN_EPOCH, FEWEST_TOKENS, MOST_TOKENS = 40, 128, 1024
 """What settings are taken from the data by: small batches reach more in the same time (docs/log.md)."""
-
-SCORING_TOKENS = 16_384
-"""The most `rows x steps` that are scored at a time."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class NeuralModel(Model):
             ModelError: there is no target to train, or the loss stopped being a number.
         """
         model = self.suited(training.sequences, conditions.progress.say)
-        with _apart(conditions):
+        with apart(conditions):
             return _Trainer(model, training, conditions).fit()
 
     def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:
@@ -148,35 +145,6 @@ class NeuralModel(Model):
         return replace(self, length=length, batch_tokens=tokens, epochs=epochs, patience=patience)
 
 
-@dataclass(frozen=True, eq=False)
-class TorchScoring:
-    """A trained network's scores through torch: for validation, and the oracle of the exported graph."""
-
-    network: Network
-    length: int
-    n_items: int
-
-    def score(self, queries: Queries) -> Scores:
-        """`[Q, N]` float32 scores."""
-        device = self.network.items.weight.device
-        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        was_training = self.network.training
-        self.network.eval()
-        with torch.inference_mode():
-            for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
-                states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(device))
-                asked = states[torch.from_numpy(rows).to(device), torch.from_numpy(steps).to(device)]
-                scores[which] = self.network.scorer().logits(asked).cpu().numpy()
-        self.network.train(was_training)
-        return scores
-
-    def parts(self) -> Parts:
-        """The exported graph, and the weights by name."""
-        self.network.cpu()
-        arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
-        return Parts({"length": self.length}, arrays, to_onnx(self.network, self.length))
-
-
 class _Trainer:
     """One fit of one network: the loop, and the state that a checkpoint keeps."""
 
@@ -187,11 +155,14 @@ class _Trainer:
             raise ModelError(
                 f"{model.name}: no sequence holds two events, so there is nothing that comes next to learn from."
             )
-        self.device = _device(conditions.device)
+        self.device = device_of(conditions.device)
         self.loss: Loss = loss_of(model.loss)
         self.network = model.network(self.sequences.n_items).to(self.device)
         self.optimizer = torch.optim.AdamW(
-            _decayed(self.network, model.weight_decay), lr=model.learning_rate, betas=(0.9, 0.98), fused=True
+            parameter_groups(self.network, model.weight_decay),
+            lr=model.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
         )
         self.average = [p.detach().clone() for p in self.network.parameters()] if model.ema else []
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
@@ -224,7 +195,7 @@ class _Trainer:
         if self.best_state:
             self.network.load_state_dict(self.best_state)
         elif self.average:
-            _load(self.network, self.average)
+            load_parameters(self.network, self.average)
         facts = {
             "seed": self.conditions.seed,
             "seconds": round(time.monotonic() - began, 3),
@@ -252,7 +223,7 @@ class _Trainer:
     def _epoch(self, task: Any, began: float) -> bool:
         """One pass over all targets, or up to the last step that is wanted; whether it was a whole one."""
         self.network.train()
-        torch.manual_seed(_mix(self.conditions.seed, self.epoch + 1))
+        torch.manual_seed(seed_of(self.conditions.seed, self.epoch + 1))
         total, count = torch.zeros((), device=self.device), 0
         started, whole = time.monotonic(), True
         for chosen in self._plan(self.epoch):
@@ -286,7 +257,7 @@ class _Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.model.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.model.learning_rate * _rate(self.step, self.horizon, self.model.warmup)
+            group["lr"] = self.model.learning_rate * rate(self.step, self.horizon, self.model.warmup)
         self.optimizer.step()
         self.step += 1
         if self.average:
@@ -300,7 +271,7 @@ class _Trainer:
             return
         own = [p.detach().clone() for p in self.network.parameters()] if self.average else []
         if self.average:
-            _load(self.network, self.average)
+            load_parameters(self.network, self.average)
         scoring = TorchScoring(self.network, self.model.length, self.sequences.n_items)
         self._check(scoring)
         recommender = Recommender(
@@ -314,7 +285,7 @@ class _Trainer:
                 name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
             }
         if own:
-            _load(self.network, own)
+            load_parameters(self.network, own)
 
     def _hopeful(self) -> bool:
         return not self.validation or self.epoch - self.best["epoch"] < self.model.patience
@@ -417,59 +388,3 @@ def _fingerprint(sequences: Sequences, validation: Examples | None) -> str:
     if validation is not None:
         content += validation.targets.tobytes() + validation.queries.lengths.tobytes()
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _rate(step: int, horizon: int, warmup: float) -> float:
-    """The share of the peak learning rate at a step: a linear rise, then a cosine down to a hundredth."""
-    rise = max(int(horizon * warmup), 1)
-    if step < rise:
-        return (step + 1) / rise
-    done = min((step - rise) / max(horizon - rise, 1), 1.0)
-    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done)))
-
-
-def _decayed(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: matrices decay; vectors and item tables do not."""
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.RNNBase)]
-    matrices = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.dim() == 2}
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if id(p) in matrices], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) not in matrices], "weight_decay": 0.0},
-    ]
-
-
-def _load(network: nn.Module, values: list[Tensor]) -> None:
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), values, strict=True):
-            parameter.copy_(value)
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=wanted).device
-    except (RuntimeError, AssertionError) as fault:
-        raise ConfigError(
-            f"device='{wanted}' is no device of this torch and machine: take 'cpu' or 'auto'."
-        ) from fault
-
-
-def _mix(seed: int, number: int) -> int:
-    """A seed for one epoch, from the run's seed."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint32)[0])
-
-
-@contextmanager
-def _apart(conditions: Conditions) -> Iterator[None]:
-    """Seeds torch for one fit, and leaves the caller's random state and thread setting as they were."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(_mix(conditions.seed, 0))
-        if conditions.threads:
-            torch.set_num_threads(conditions.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

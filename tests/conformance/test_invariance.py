@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ensue.events.log import EventLog
+from ensue.export import TorchScoring
 from ensue.model import Training
 from ensue.network import Network
 from ensue.ranking import Recommender
 from ensue.sequences import Queries, pad
-from ensue.training import NeuralModel, TorchScoring
+from ensue.training import NeuralModel
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,76 @@
+"""What an optimiser step needs beside the gradient: the rate, what decays, where it runs, and whose random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ensue.errors import ConfigError
+from ensue.model import Conditions
+
+
+def rate(step: int, horizon: int, warmup: float) -> float:
+    """The share of the peak learning rate at a step: a linear rise, then a cosine down to a hundredth."""
+    rise = max(int(horizon * warmup), 1)
+    if step < rise:
+        return (step + 1) / rise
+    done = min((step - rise) / max(horizon - rise, 1), 1.0)
+    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done)))
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: matrices decay; vectors and item tables do not."""
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.RNNBase)]
+    matrices = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.dim() == 2}
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if id(p) in matrices], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in matrices], "weight_decay": 0.0},
+    ]
+
+
+def load_parameters(network: nn.Module, values: list[Tensor]) -> None:
+    """Sets the parameters of a network, in their order."""
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+
+def device_of(wanted: str) -> torch.device:
+    """The device of a name; "auto" is a GPU if there is one.
+
+    Raises:
+        ConfigError: this torch or this machine has no such device.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as fault:
+        raise ConfigError(
+            f"device='{wanted}' is no device of this torch and machine: take 'cpu' or 'auto'."
+        ) from fault
+
+
+def seed_of(seed: int, number: int) -> int:
+    """A seed for one epoch, from the run's seed."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint32)[0])
+
+
+@contextmanager
+def apart(conditions: Conditions) -> Iterator[None]:
+    """Seeds torch for one fit, and leaves the caller's random state and thread setting as they were."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed_of(conditions.seed, 0))
+        if conditions.threads:
+            torch.set_num_threads(conditions.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
