@@ -128,6 +128,7 @@ def test_counts_say_what_the_figures_are_made_of(three_users: tuple[Recommender,
         "cold_users": 0,
         "left_out_events": 7,
         "without_history": 0,
+        "by": "user",
         "horizon_days": 4 * 43_200 / 86_400,
     }
 

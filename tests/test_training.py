@@ -104,7 +104,7 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine_to_a_hundredth() -> N
     assert rate(0, 1, 0.5) == 1.0
 
 
-def test_the_first_step_is_as_long_as_therate(training: Training) -> None:
+def test_the_first_step_is_as_long_as_the_rate(training: Training) -> None:
     """Adam's first step moves every weight that has a gradient by the rate, here a tenth of the peak."""
     model = replace(SMALL, warmup=0.1, weight_decay=0.0)
     before = untrained(model, training)
@@ -360,3 +360,10 @@ def test_a_fit_keeps_what_was_filled_in_and_repeats_it(training: Training) -> No
     fitted = left.fit(training)
     assert (fitted.settings["length"], fitted.settings["batch_tokens"]) == (10, FEWEST_TOKENS)
     assert same(replace(left, **fitted.settings).fit(training), fitted)
+
+
+def test_all_faults_of_a_network_are_told_at_once() -> None:
+    with pytest.raises(
+        ConfigError, match=r"lstm: width=0 must be at least 1; dropout=2 must lie from 0 up to 1\."
+    ):
+        LSTM(width=0, dropout=2.0)

@@ -207,7 +207,7 @@ def describe(folder: Path) -> dict[str, Any]:
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise ArtifactError(
-            f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out {folder}` makes one."
+            f"{folder} is no saved model: it has no {DESCRIPTION}. `ensue run LOG --out runs/NAME` makes one."
         )
     content = _content(path, LARGEST_DESCRIPTION + 1)
     if len(content) > LARGEST_DESCRIPTION:

@@ -57,6 +57,7 @@ class Counts:
         left_out_events: events of histories that the catalogue does not hold; queries share events, each
             counts.
         without_history: events that could be no target, since they are the first of their sequence.
+        by: what a user is here, "user" or "session".
         horizon_days: time from the first target to the last, or None for a log without times.
     """
 
@@ -71,6 +72,7 @@ class Counts:
     left_out_events: int
     without_history: int
     horizon_days: float | None
+    by: str = "user"
 
     @property
     def cold_share(self) -> float:
@@ -88,14 +90,15 @@ class Counts:
 
     def lines(self) -> list[str]:
         """The counts for people; what is 0 is said, since it is a finding."""
+        who = f"{self.by}s"
         span = "" if self.horizon_days is None else f" over {self.horizon_days:.1f} days"
         return [
-            f"{self.targets:,} targets of {self.users:,} users{span}",
+            f"{self.targets:,} targets of {self.users:,} {who}{span}",
             f"{self.cold_targets:,} targets ({self.cold_share:.2%}) are cold: not in the catalogue",
             f"{self.tied_targets:,} targets ({self.tied_share:.2%}) tie with another candidate",
             f"{self.seen_targets:,} targets are in their own history, {self.excluded_targets:,} of them are "
             "excluded as seen and cannot be hit",
-            f"{self.cold_user_targets:,} targets of {self.cold_users:,} users have no known item in their "
+            f"{self.cold_user_targets:,} targets of {self.cold_users:,} {who} have no known item in their "
             "history and are answered by popularity",
             f"{self.left_out_events:,} events of histories are not in the catalogue and are left out",
             f"{self.without_history:,} events are the first of their sequence and are no targets",
@@ -274,6 +277,7 @@ def evaluate(
         cold_users=len(np.unique(examples.groups[fallback])),
         left_out_events=examples.left_out,
         without_history=examples.without_history,
+        by=examples.by,
         horizon_days=None if at is None else float((at.max() - at.min()) / DAY),
     )
     return Evaluation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -169,6 +170,7 @@ def run(
     folder = _folder(experiment)
     rungs: list[Rung] = []
     skipped: dict[str, str] = {}
+    _clear(folder, experiment)
     for label, settings in experiment.models.items():
         try:
             model = described_model(label, settings)
@@ -229,6 +231,13 @@ def _folder(experiment: Experiment) -> Path:
         )
     (folder / MODELS).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _clear(folder: Path, experiment: Experiment) -> None:
+    """Takes the models of an earlier run out of the folder, those that this one does not write anew."""
+    for place in (folder / MODELS).iterdir():
+        if place.name not in experiment.models and (place / artifacts.DESCRIPTION).is_file():
+            shutil.rmtree(place)
 
 
 def _rung(

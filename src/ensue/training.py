@@ -80,23 +80,25 @@ class NeuralModel(Model):
     validation_targets: int = 5000
 
     def __post_init__(self) -> None:
-        for name in ("width", "validation_targets"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{self.name}: {name}={getattr(self, name)} must be at least 1.")
-        for name in ("length", "epochs", "patience", "batch_tokens"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"{self.name}: {name}={getattr(self, name)} must be at least 1, or 0 for automatic."
-                )
-        for name in ("dropout", "warmup", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must lie from 0 up to 1.")
-        for name in ("temperature", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must not be negative.")
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{self.name}: {name}={getattr(self, name):g} must be above 0.")
+        rules: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+            ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
+            (
+                "length epochs patience batch_tokens",
+                lambda value: value >= 0,
+                "must be at least 1, or 0 for automatic",
+            ),
+            ("dropout warmup ema", lambda value: 0 <= value < 1, "must lie from 0 up to 1"),
+            ("temperature weight_decay", lambda value: value >= 0, "must not be negative"),
+            ("learning_rate clip", lambda value: value > 0, "must be above 0"),
+        )
+        faults = [
+            f"{name}={getattr(self, name):g} {rule}"
+            for names, holds, rule in rules
+            for name in names.split()
+            if not holds(getattr(self, name))
+        ]
+        if faults:
+            raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
         loss_of(self.loss)
 
     @abstractmethod

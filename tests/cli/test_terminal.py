@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ def run(*words: object, env: dict[str, str] | None = None) -> subprocess.Complet
     )
 
 
-def on_terminal(*words: object, columns: int = 80, env: dict[str, str] | None = None) -> str:
-    """What `ensue WORDS` writes on a terminal of this width."""
+def on_terminal(
+    *words: object, columns: int = 80, env: dict[str, str] | None = None, command: Sequence[str] = ENSUE
+) -> str:
+    """What `ensue WORDS` (or another command) writes on a terminal of this width."""
     pty = pytest.importorskip("pty")
     fcntl, struct, termios = (pytest.importorskip(name) for name in ("fcntl", "struct", "termios"))
     leader, follower = pty.openpty()
@@ -33,7 +36,7 @@ def on_terminal(*words: object, columns: int = 80, env: dict[str, str] | None = 
     own = {"TERM": "xterm-256color"} | (env or {})
     inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     child = subprocess.Popen(
-        [*ENSUE, *map(str, words)], stdin=follower, stdout=follower, stderr=follower, env=inherited | own
+        [*command, *map(str, words)], stdin=follower, stdout=follower, stderr=follower, env=inherited | own
     )
     os.close(follower)
     seen = b""
@@ -115,24 +118,33 @@ def test_a_terminal_that_knows_no_such_letter_gets_an_escape(titled_run: Path) -
     assert "[b]Café[/b] (1992)" in [row["title"] for row in json.loads(answer.stdout)["items"]]
 
 
-@pytest.fixture
-def small_experiment(ring_csv: Path, tmp_path: Path) -> Path:
-    """One tiny network, one epoch."""
-    path = tmp_path / "one.toml"
-    path.write_text(
-        f'out = "r"\n[data]\nsource = "{ring_csv.as_posix()}"\n[models.lstm]\nwidth = 8\nepochs = 1\n'
+WORK = """
+import time
+from ensue.cli import progress
+
+shown = progress.shown()
+with shown.task("lstm", 200) as task:
+    for step in range(80):  # and then it stops early
+        time.sleep(0.005)
+        task.advance(1, "loss 2.3")
+    shown.say("a choice was made")
+"""
+
+
+def test_on_a_terminal_there_are_bars_with_rate_time_and_note() -> None:
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_terminal("-c", WORK, command=[sys.executable]))
+    assert re.search(r"lstm [\u2501\u2578\u257a]+ +[1-9]\d? % +[\d,.]+/s 0?0:0\d+ loss 2\.3", seen), (
+        "on the way"
     )
-    return path
+    assert re.search(r"lstm \u2501+ 100 % +[\d,.]+/s 0?0:0\d+ loss 2\.3", seen), "at the end"
+    assert "a choice was made" in seen
 
 
-def test_on_a_terminal_there_are_bars_with_rate_and_time(small_experiment: Path) -> None:
-    seen = on_terminal("run", small_experiment)
-    assert "\u2501" in seen
-    assert re.search(r"100 % .*/s .*0:0\d", re.sub(r"\x1b\[[0-9;]*m", "", seen))
+def test_on_a_terminal_lines_are_folded_at_its_width(ring_csv: Path, tmp_path: Path) -> None:
+    seen = on_terminal("run", ring_csv, "--models", "markov", "--out", tmp_path / "r", columns=72)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
-    assert max(len(line) for line in plain.split("\n") if not set("\u2501/") & set(line)) <= 80, (
-        "but for bars and paths"
-    )
+    longest = max(len(line) for line in plain.split("\n") if "/" not in line)
+    assert 60 < longest <= 72, "but for paths and what is to be copied"
 
 
 def test_with_no_color_the_same_is_told_in_plain_lines(ring_csv: Path, tmp_path: Path) -> None:

@@ -169,7 +169,10 @@ def audit(log: EventLog, by: str = "user") -> Audit:
         (3, 0.33, False)
     """
     if by not in log.columns:
-        raise ColumnError(f"Column '{by}' is missing; the log has: {', '.join(log.columns)}.")
+        raise ColumnError(
+            f"Column '{by}' is missing; the log has: {', '.join(log.columns)}. Sessions can be cut by a gap: "
+            "log.with_sessions(gap_seconds=1800), or --session-gap 1800."
+        )
     frame = log.frame
     if not frame.height:
         raise DataError("The log has no events: there is nothing to audit.")

@@ -189,7 +189,10 @@ def tied_events(log: EventLog, by: str = "user") -> int:
         ColumnError: the log has no such column.
     """
     if by not in log.columns:
-        raise ColumnError(f"Column '{by}' is missing; the log has: {', '.join(log.columns)}.")
+        raise ColumnError(
+            f"Column '{by}' is missing; the log has: {', '.join(log.columns)}. Sessions can be cut by a gap: "
+            "log.with_sessions(gap_seconds=1800), or --session-gap 1800."
+        )
     if not log.has_time or not log.n_events:
         return 0
     return int(log.frame.select(pl.struct(by, "time").is_duplicated().sum()).item())

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ensue.errors import ConfigError
 from ensue.models.neural.rnn import LSTM, RecurrentEncoder
 
 Array = NDArray[np.float64]
@@ -70,3 +71,50 @@ def test_hidden_units_are_as_wide_as_the_items_unless_said_otherwise() -> None:
     assert isinstance(wide, RecurrentEncoder)
     assert (plain.recurrence.hidden_size, wide.recurrence.hidden_size) == (8, 20)
     assert wide(torch.zeros(1, 2, 8)).shape == (1, 2, 8)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_with_a_memory_each_unit_begins_with_a_span_of_its_own(layers: int) -> None:
+    """Forget gates of s / (s + 1) for s even between 1 and 49 steps, input gates of 1 / (s + 1), nothing besides."""
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(nn.LSTM, 8, 500, layers, dropout=0.0, memory=50)
+    for layer in range(layers):
+        take, forget, _, _ = encoder.recurrence.get_parameter(f"bias_ih_l{layer}").detach().chunk(4)
+        spans = forget.exp()
+        assert torch.equal(take, -forget)
+        assert 1 <= float(spans.min()) < 2
+        assert 48 < float(spans.max()) <= 49
+        assert float(spans.mean()) == pytest.approx(25, abs=4 * (48 / 12**0.5) / 500**0.5)
+        own, others = encoder.recurrence.get_parameter(f"bias_hh_l{layer}").detach().split([1000, 1000])
+        assert bool((own == 0).all())
+        assert bool((others != 0).all())
+
+
+def test_a_memory_lets_the_distant_past_count() -> None:
+    """How far the state after 30 more steps depends on the first event, without training."""
+
+    def reach(memory: int) -> float:
+        torch.manual_seed(0)
+        encoder = LSTM(width=16, memory=memory).encoder().eval()
+        first = torch.randn(1, 31, 16)
+        other = first.clone()
+        other[:, 0] += 1
+        with torch.no_grad():
+            return float((encoder(first)[:, -1] - encoder(other)[:, -1]).norm())
+
+    assert reach(50) > 1000 * reach(0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"memory": -1}, "lstm: memory=-1 must be at least 3 steps, or 0 for none."),
+        ({"memory": 2}, "lstm: memory=2 must be at least 3 steps, or 0 for none."),
+        ({"hidden": -1}, "lstm: hidden=-1, layers=1: hidden is at least 1, or 0 for the width"),
+        ({"layers": 0}, "lstm: hidden=0, layers=0: hidden is at least 1, or 0 for the width"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, int], says: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        LSTM(**settings)  # type: ignore[arg-type]
+    assert str(told.value).startswith(says)

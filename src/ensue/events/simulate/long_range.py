@@ -9,11 +9,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ensue.events.simulate.process import MOST, Ints, Knowing, Source, Targets, numbered, share, whole
+from ensue.events.simulate.process import Ints, Knowing, Source, Targets, numbered, share, whole
 from ensue.events.simulate.reachable import Situations
 
 KEY, AGAIN, NOISE, CUE, ANSWER = range(5)
 """The kinds of step; AGAIN is a key that was stated before."""
+
+MOST = 2000
+"""The longest history: the closed forms look at all lengths up to it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class LongRangeSource(Source):
     def _faults(self) -> Iterator[str]:
         yield from whole("keys", self.keys, 2)
         yield from whole("noise", self.noise, 1)
-        yield from whole("distance", self.distance, 3, MOST // 4)
+        yield from whole("distance", self.distance, 3, MOST // 2 - 2)
         yield from share("predictability", self.predictability)
 
     @property
