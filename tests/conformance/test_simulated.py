@@ -19,7 +19,7 @@ FAR = LongRangeSource(keys=8, noise=6)
 """Two keys decide answers that come ten steps later, and again every ten steps; chance is 1 in 8."""
 
 FAR_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "lstm": {"epochs": 9, "memory": 50},
+    "lstm": {"epochs": 8, "memory": 50},
     "transformer": {"epochs": 9, "width": 32},
 }
 

@@ -27,8 +27,8 @@ BEGIN = 1_704_067_200
 PERIOD = 360 * 86_400
 """Seconds that a log spans."""
 
-STAY, SHORTEST_STAY = PERIOD // 4, PERIOD // 90
-"""Seconds between a user's coming and the end of their stay: a quarter of the period, less for the last to come."""
+STAY = PERIOD // 10
+"""Seconds between a user's coming and the end of their stay."""
 
 MOST = 100_000
 """The longest history that fits a stay in whole seconds, with room to spare."""
@@ -40,8 +40,8 @@ class Source(ABC):
 
     Histories have different lengths: between half of `length` (rounded up) and `length`, all equally likely, so that
     a network with learnt positions has trained the steps that it is asked about. Users come at random times, and their
-    events lie at random times of the following quarter of the period, or of what is left of it: a global temporal
-    split finds users who came before its cut and users who come after it. Times are whole seconds in UTC and strictly increasing for each user.
+    events lie at random times of the following tenth of the period: a global temporal split finds users who came
+    before its cut and users who come after it. Times are whole seconds in UTC and strictly increasing for each user.
 
     Scores are those of full ranking in which nothing is excluded: evaluate with `exclude_seen=False`.
     """
@@ -213,9 +213,9 @@ def cycle(items: Ints, n: int, rng: np.random.Generator) -> Ints:
 
 def _times(users: int, steps: int, lengths: Ints, rng: np.random.Generator) -> Ints:
     """`[U, T]` strictly increasing seconds, within each user's stay for the first `lengths` of them."""
-    come = rng.integers(PERIOD - SHORTEST_STAY, size=(users, 1))
-    stay = np.minimum(PERIOD - come, STAY)
+    come = rng.integers(PERIOD - STAY, size=(users, 1))
     within = rng.random((users, steps))
     within[np.arange(steps) >= lengths[:, None]] = 1.0
     within.sort(axis=1)
-    return BEGIN + come + np.floor(within * (stay - steps)).astype(np.int64) + np.arange(steps)
+    times: Ints = BEGIN + come + np.floor(within * (STAY - steps)).astype(np.int64) + np.arange(steps)
+    return times
