@@ -67,9 +67,10 @@ def test_closed_forms_are_their_arithmetic() -> None:
     assert drift.all_time_first_order("accuracy") < 0.1 < 0.6 < drift.optimum("accuracy")
 
 
-def test_measured_scores_on_a_drifting_log_are_the_closed_forms() -> None:
+@pytest.mark.parametrize("change", [0.6, 0.75])
+def test_measured_scores_on_a_drifting_log_are_the_closed_forms(change: float) -> None:
     """Tables counted on the first nine tenths, on all of it or on what follows the change, tested on the last tenth."""
-    drift = DriftingSource(items=20, in_fashion=5, predictability=0.6)
+    drift = DriftingSource(items=20, in_fashion=5, predictability=0.6, change=change)
     log = drift.log(4000, 40, seed=3)
     cut = log.frame["time"].sort()[int(0.9 * log.n_events)]
     pairs = epochs(log, drift).drop_nulls("past")

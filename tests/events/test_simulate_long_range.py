@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -28,9 +29,9 @@ def agrees(values: list[float], expected: float) -> bool:
     return bool(abs(np.mean(values) - expected) <= 4 * np.std(values) / len(values) ** 0.5 + 1e-12)
 
 
-def plan(n: int) -> str:
+def plan(n: int, long: LongRangeSource = LONG) -> str:
     """The kinds of a history of n events: K a first key, k one stated again, n noise, c the cue, a an answer."""
-    noise, block = "n" * (LONG.distance - 3), LONG.distance + 2
+    noise, block = "n" * (long.distance - 3), long.distance + 2
     return "KK" + "n" * (n % block) + noise + "caa" + ("kk" + noise + "caa") * (n // block - 1)
 
 
@@ -64,10 +65,10 @@ def test_leave_last_out_asks_for_answers_with_earlier_answers_in_training() -> N
     assert answers["user"].n_unique() == 50
 
 
-def law_of(kind: str, key: str) -> dict[str, float]:
+def law_of(kind: str, key: str, long: LongRangeSource) -> dict[str, float]:
     """The law of the next item by its kind; `key` is the one that it repeats or answers, or "" if that is not known."""
-    mine = [item for item in LONG.item_ids if kind_of(item) == kind.lower()]
-    p = {"k": 1.0, "a": LONG.predictability}.get(kind, 0.0) if key else 0.0
+    mine = [item for item in long.item_ids if kind_of(item) == kind.lower()]
+    p = {"k": 1.0, "a": long.predictability}.get(kind, 0.0) if key else 0.0
     return {item: (1 - p) / len(mine) + p * item.endswith(f"-{key}") for item in mine}
 
 
@@ -76,37 +77,45 @@ def told(kinds: str, step: int, knowing: Knowing) -> str:
     return {"history": kinds[:step], "last item": kinds[step - 1].lower(), "nothing": ""}[knowing]
 
 
-def enumerated(knowing: Knowing, targets: Targets, length: int) -> dict[str, dict[str, float]]:
+def enumerated(
+    knowing: Knowing, targets: Targets, length: int, long: LongRangeSource = LONG
+) -> dict[str, dict[str, float]]:
     """By what is told: probability of meeting it with each item next, over every length and every step there is.
 
     The key that is repeated or answered is taken to be key-0.
     """
-    met: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(LONG.item_ids, 0.0))
-    lengths = range(max(-(-length // 2), 2 * (LONG.distance + 2)), length + 1)
+    met: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(long.item_ids, 0.0))
+    lengths = range(max(-(-length // 2), 2 * (long.distance + 2)), length + 1)
     for n in lengths:
-        kinds = plan(n)
+        kinds = plan(n, long)
         steps = [n - 1] if targets == "last" else range(1, n)
         for step in steps:
-            law = law_of(kinds[step], "0" if knowing == "history" else "")
+            law = law_of(kinds[step], "0" if knowing == "history" else "", long)
             for item, q in law.items():
                 met[told(kinds, step, knowing)][item] += q / len(steps) / len(lengths)
     return met
 
 
 BOUNDS: dict[Knowing, Callable[..., float]] = {
-    "history": LONG.optimum,
-    "last item": LONG.best_first_order,
-    "nothing": LONG.best_popularity,
+    "history": LongRangeSource.optimum,
+    "last item": LongRangeSource.best_first_order,
+    "nothing": LongRangeSource.best_popularity,
 }
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("targets", ["last", "successive"])
 @pytest.mark.parametrize("knowing", BOUNDS)
-def test_scores_are_those_of_the_whole_enumeration(knowing: Knowing, targets: Targets, name: str) -> None:
-    gain = gains(name, len(LONG.item_ids))
-    best = sum(gain @ sorted(law.values(), reverse=True) for law in enumerated(knowing, targets, 27).values())
-    assert BOUNDS[knowing](name, targets=targets, length=27) == pytest.approx(float(best))
+@pytest.mark.parametrize("distance", [3, 4])
+def test_scores_are_those_of_the_whole_enumeration(
+    distance: int, knowing: Knowing, targets: Targets, name: str
+) -> None:
+    long = replace(LONG, distance=distance)
+    gain = gains(name, len(long.item_ids))
+    best = sum(
+        gain @ sorted(law.values(), reverse=True) for law in enumerated(knowing, targets, 27, long).values()
+    )
+    assert BOUNDS[knowing](long, name, targets=targets, length=27) == pytest.approx(float(best))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -131,7 +140,7 @@ def test_an_oracle_with_that_knowledge_reaches_the_score(
                 item = item[:-1] + {key: "0", "0": key}.get(item[-1], item[-1])
             of_user.append(gain[ranking[told(kinds, step, knowing)].index(item)])
         found.append(float(np.mean(of_user)))
-    assert agrees(found, BOUNDS[knowing](name, targets=targets, length=27))
+    assert agrees(found, BOUNDS[knowing](LONG, name, targets=targets, length=27))
 
 
 def test_closed_forms_are_their_arithmetic() -> None:

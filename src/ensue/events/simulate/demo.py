@@ -78,7 +78,7 @@ def demo_log(users: int = 943, items: int = 1682, seed: int = 0) -> EventLog:
     raise_all(
         "demo log", [*whole("users", users, 1), *whole("items", items, 2 * SHORTEST), *whole("seed", seed, 0)]
     )
-    rng = np.random.default_rng([5, seed])
+    rng = np.random.default_rng([seed, 5])
     genre = rng.choice(len(GENRES), size=items, p=_falling(len(GENRES), 0.8))
     popularity = np.exp(1.5 * rng.standard_normal(items))
     popularity /= popularity.sum()

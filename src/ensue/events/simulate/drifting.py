@@ -50,7 +50,8 @@ class DriftingSource(Source):
 
         w q_before[i] P_before[i, j] + (1 - w) q_after[i] P_after[i, j].
 
-    `all_time_popularity` and `all_time_first_order` are what these rankings reach after the change.
+    `all_time_popularity` and `all_time_first_order` are what these rankings reach after the change, given so many
+    events that chance leaves them in this order.
 
     Attributes:
         items: N.
@@ -97,7 +98,7 @@ class DriftingSource(Source):
     @property
     def fashions(self) -> Bools:
         """`[2, N]` which items are in fashion before and after the change."""
-        shuffled = np.random.default_rng([3, self.planted]).permutation(self.items)
+        shuffled = np.random.default_rng([self.planted, 3]).permutation(self.items)
         fashions = np.zeros((2, self.items), dtype=bool)
         fashions[0, shuffled[: self.in_fashion]] = True
         fashions[1, shuffled[self.in_fashion : 2 * self.in_fashion]] = True
@@ -106,7 +107,7 @@ class DriftingSource(Source):
     @property
     def successors(self) -> Ints:
         """`[2, N]` the item that most likely follows each item, before and after the change."""
-        rng = np.random.default_rng([4, self.planted])
+        rng = np.random.default_rng([self.planted, 4])
         return np.stack(
             [
                 np.maximum(

@@ -62,7 +62,7 @@ class MarkovSource(Source):
     @property
     def successor(self) -> Ints:
         """`[N]` the item that most likely follows each item."""
-        return cycle(np.arange(self.items), self.items, np.random.default_rng([1, self.planted]))
+        return cycle(np.arange(self.items), self.items, np.random.default_rng([self.planted, 1]))
 
     def _draw(self, lengths: Ints, times: Ints, rng: np.random.Generator) -> Ints:
         successor = self.successor

@@ -53,7 +53,7 @@ class OrderlessSource(Source):
     def popularity(self) -> Values:
         """`[N]` probability of each item."""
         weights = np.arange(1, self.items + 1, dtype=np.float64) ** -self.skew
-        shuffled: Values = np.random.default_rng([2, self.planted]).permutation(weights / weights.sum())
+        shuffled: Values = np.random.default_rng([self.planted, 2]).permutation(weights / weights.sum())
         return shuffled
 
     def _draw(self, lengths: Ints, times: Ints, rng: np.random.Generator) -> Ints:

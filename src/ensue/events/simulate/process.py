@@ -95,7 +95,7 @@ class Source(ABC):
             self.name,
             [*whole("users", users, 1), *whole("seed", seed, 0), *self._length_faults(length)],
         )
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, 6])
         lengths = rng.choice(self._lengths(length), size=users)
         times = _times(users, int(lengths.max()), lengths, rng)
         items = self._draw(lengths, times, rng)
