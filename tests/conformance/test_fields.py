@@ -35,6 +35,8 @@ def other_value(name: str, value: Any) -> Any:
         return 0.5 if value != 0.5 else 0.25
     if value == "cross-entropy":
         return "sampled-softmax"
+    if value == "rotary":
+        return "learnt"
     raise AssertionError(f"other_value knows none like {name}={value!r}: add one for the new field")
 
 

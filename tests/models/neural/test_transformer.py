@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ensue.errors import ConfigError
-from ensue.models.neural.transformer import Block, CausalAttention, Transformer, TransformerEncoder
+from ensue.models.neural.transformer import (
+    Block,
+    CausalAttention,
+    Transformer,
+    TransformerEncoder,
+    rotated,
+)
 
 B, T, D = 2, 5, 6
 
@@ -62,6 +69,7 @@ def test_a_block_adds_normed_sublayers(inputs: torch.Tensor) -> None:
 
 def test_positions_are_added_from_the_first_event_of_the_window(inputs: torch.Tensor) -> None:
     encoder = TransformerEncoder(D, length=8, blocks=0, heads=1, dropout=0.0).double()
+    assert encoder.positions is not None
     with torch.no_grad():
         encoder.positions.copy_(torch.arange(8.0)[:, None].expand(8, D) * torch.arange(D))
     shifted = inputs + torch.arange(T)[:, None] * torch.arange(D)
@@ -71,6 +79,7 @@ def test_positions_are_added_from_the_first_event_of_the_window(inputs: torch.Te
 def test_the_order_of_the_past_counts(inputs: torch.Tensor) -> None:
     torch.manual_seed(0)
     encoder = TransformerEncoder(D, length=T, blocks=1, heads=2, dropout=0.0).double().eval()
+    assert encoder.positions is not None
     nn.init.normal_(encoder.positions)
     swapped = inputs[:, [1, 0, 2, 3, 4]]
     with torch.no_grad():
@@ -94,3 +103,53 @@ def test_no_step_sees_a_later_one(length: int, known: int, heads: int, blocks: i
 def test_heads_must_divide_the_width(heads: int) -> None:
     with pytest.raises(ConfigError, match=f"transformer: {heads} heads do not divide a width of 64"):
         Transformer(heads=heads)
+
+
+def test_rotary_products_depend_on_the_distance_alone() -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 4, dtype=torch.float64)
+    products = rotated(q.expand(1, 1, 9, 4)) @ rotated(k.expand(1, 1, 9, 4)).transpose(-1, -2)
+    for distance in range(9):
+        diagonal = products[0, 0].diagonal(-distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal))
+    assert products[0, 0, :, 0].unique().numel() == 9
+
+
+def test_rotation_is_that_of_the_paper_and_keeps_lengths() -> None:
+    """Pair i (entries i and i + h/2) of step t is turned by t / 10000^(2i/h); here h = 4."""
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    turned = rotated(x.expand(1, 1, 6, 4))[0, 0, 5]
+    fast, slow = 5.0, 5.0 / 10_000 ** (2 / 4)
+    expected = [
+        1 * math.cos(fast) - 3 * math.sin(fast),
+        2 * math.cos(slow) - 4 * math.sin(slow),
+        1 * math.sin(fast) + 3 * math.cos(fast),
+        2 * math.sin(slow) + 4 * math.cos(slow),
+    ]
+    torch.testing.assert_close(turned, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(turned.norm(), x.norm())
+
+
+def test_rotary_attention_knows_the_order_without_learnt_places() -> None:
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(8, length=20, blocks=2, heads=2, dropout=0.0, rotary=True).double().eval()
+    assert encoder.positions is None
+    first, rest = torch.randn(1, 1, 8, dtype=torch.float64), torch.randn(1, 6, 8, dtype=torch.float64)
+    with torch.no_grad():
+        alone = encoder(rest)
+        swapped = encoder(rest[:, [1, 0, 2, 3, 4, 5]])
+        later = encoder(torch.cat([first.expand(1, 3, 8), rest], dim=1))
+    assert (alone[:, -1] - swapped[:, -1]).abs().max() > 1e-3
+    assert (alone - later[:, 3:]).abs().max() > 1e-3  # what lies before is seen
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"positions": "rotery"}, "positions='rotery' must be learnt or rotary. Did you mean 'rotary'"),
+        ({"width": 6, "heads": 2}, "rotary positions turn pairs, and 3 entries a head are odd"),
+    ],
+)
+def test_positions_that_cannot_be_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Transformer(**settings)
