@@ -15,12 +15,9 @@ from torch.export import Dim
 from ensue.errors import MissingExtraError, ModelError
 from ensue.network import Network
 from ensue.ranking import Parts, Scores
-from ensue.sequences import Queries, shared_windows
+from ensue.sequences import SCORING_TOKENS, Queries, shared_windows
 
 OPSET = 20
-
-SCORING_TOKENS = 16_384
-"""The most `rows x steps` that are scored at a time."""
 
 
 @dataclass(frozen=True, eq=False)

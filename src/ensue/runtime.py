@@ -16,10 +16,7 @@ from ensue.artifacts import GRAPH, Artifact
 from ensue.errors import ArtifactError, MissingExtraError
 from ensue.model import models
 from ensue.ranking import Parts, Recommender, Scores, Scoring
-from ensue.sequences import Queries, shared_windows
-
-SCORING_TOKENS = 16_384
-"""The most `rows x steps` that are scored at a time."""
+from ensue.sequences import SCORING_TOKENS, Queries, shared_windows
 
 
 @dataclass(frozen=True, eq=False)

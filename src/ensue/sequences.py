@@ -22,6 +22,9 @@ Items = NDArray[np.int32]
 
 UNITS = ("user", "session")
 
+SCORING_TOKENS = 16_384
+"""The most `rows x steps` that a network scores at a time."""
+
 
 def unit_column(log: EventLog, by: str) -> pl.Series:
     """`[E]` the key of the sequence that each event belongs to: its user, or its user's session.

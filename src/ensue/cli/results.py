@@ -84,8 +84,9 @@ def measured(group: Mapping[str, Any] | None, name: str, sure: bool = False, wid
     value = f"{found['value']:.4f}"
     if not sure:
         return value
-    between = f"{found['low']:.4f}-{found['high']:.4f}"
-    return f"{value} ({between})" if wide else f"{value}\n{between}"
+    if wide:
+        return f"{value} ({found['low']:.4f}-{found['high']:.4f})"
+    return f"{value}\n{found['low']:.3f}-{found['high']:.3f}"
 
 
 def seconds(value: float) -> str:
