@@ -28,8 +28,10 @@ N = 11
 VARIANTS = {
     "recurrent, two layers, wider than its items": LSTM(width=6, hidden=9, layers=2, length=7),
     "recurrent, a second one in this process": LSTM(width=6, length=7, tied=False, bias=True),
-    "attention, cosines, own table": Transformer(width=6, length=7, temperature=0.1, tied=False, bias=True),
-    "attention, a window of two": Transformer(width=6, length=2, heads=1, blocks=1),
+    "attention, rotary, cosines, own table": Transformer(width=8, length=7, tied=False, bias=True),
+    "attention, learnt positions, a window of two": Transformer(
+        width=6, length=2, blocks=1, positions="learnt"
+    ),
 }
 
 

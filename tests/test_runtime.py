@@ -14,11 +14,12 @@ from safetensors.numpy import load_file, save_file
 
 from ensue import artifacts, runtime
 from ensue.artifacts import DESCRIPTION, GRAPH, WEIGHTS
-from ensue.errors import ArtifactError, ConfigError, MissingExtraError
+from ensue.errors import ArtifactError, MissingExtraError
 from ensue.events.log import EventLog
 from ensue.model import Training
 from ensue.models.counting.markov import Markov
 from ensue.models.counting.popular import Popular
+from ensue.models.counting.rules import Rules
 from ensue.models.neural.transformer import Transformer
 
 
@@ -99,10 +100,18 @@ def test_a_missing_array_or_setting_is_named(training: Training, tmp_path: Path)
         runtime.load(changed(folder, WEIGHTS, weights, model="popular"))
 
 
-def test_a_model_of_an_unknown_name_is_told_by_it(training: Training, tmp_path: Path) -> None:
-    folder = artifacts.save(Markov().fit(training), tmp_path / "m")
-    with pytest.raises((ArtifactError, ConfigError), match="no model is called 'oracle'"):
-        runtime.load(changed(folder, WEIGHTS, (folder / WEIGHTS).read_bytes(), model="oracle"))
+def test_a_model_of_an_unknown_name_or_setting_is_told_with_its_file(
+    training: Training, tmp_path: Path
+) -> None:
+    folder = artifacts.save(Rules().fit(training), tmp_path / "m")
+    weights = (folder / WEIGHTS).read_bytes()
+    for entries, says in (
+        ({"settings": {"window": 0}}, "rules: window=0, last=10"),
+        ({"model": "oracle"}, "no model is called 'oracle'"),
+    ):
+        with pytest.raises(ArtifactError) as told:
+            runtime.load(changed(folder, WEIGHTS, weights, **entries))
+        assert str(told.value).startswith(f"{folder / DESCRIPTION} cannot be followed: {says}")
 
 
 # ------------------------------------------------------------------------------------------ networks

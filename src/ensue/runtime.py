@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ensue import artifacts
-from ensue.artifacts import GRAPH, Artifact
-from ensue.errors import ArtifactError, MissingExtraError
+from ensue.artifacts import DESCRIPTION, GRAPH, Artifact
+from ensue.errors import ArtifactError, ConfigError, MissingExtraError
 from ensue.model import models
 from ensue.ranking import Parts, Recommender, Scores, Scoring
 from ensue.sequences import SCORING_TOKENS, Queries, shared_windows
@@ -71,11 +71,13 @@ def load(folder: str | Path, *, threads: int = 0) -> Recommender:
 
 def _counting(artifact: Artifact) -> Scoring:
     description = artifact.description
-    kind = models.get(description["model"])
-    known = {field.name for field in fields(kind)}
     try:
+        kind = models.get(description["model"])
+        known = {field.name for field in fields(kind)}
         model = kind(**{name: value for name, value in description["settings"].items() if name in known})
         return model.restore(Parts(description["scoring"], artifact.arrays), artifact.catalogue)
+    except ConfigError as fault:
+        raise ArtifactError(f"{artifact.folder / DESCRIPTION} cannot be followed: {fault}") from fault
     except (KeyError, TypeError, ValueError) as fault:
         raise ArtifactError(
             f"{artifact.folder} lacks a part of its model ({fault}); copy or save it anew."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,10 +45,19 @@ def model(request: pytest.FixtureRequest) -> Model:
     return small(request.param)
 
 
-@pytest.fixture(scope="session", params=NETWORKS)
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in NETWORKS},
+    "transformer, learnt positions": ("transformer", {"positions": "learnt"}),
+    "lstm, two layers with a memory": ("lstm", {"layers": 2, "hidden": 24, "memory": 12}),
+}
+"""Every network, and forms of it that compute in another way."""
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
 def network_model(request: pytest.FixtureRequest) -> NeuralModel:
-    """Every network in turn."""
-    found = small(request.param)
+    """Every network in turn, in each of its forms."""
+    name, settings = VARIANTS[request.param]
+    found = replace(small(name), **settings)
     assert isinstance(found, NeuralModel)
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,10 +11,12 @@ import pytest
 from ensue.catalogue import Catalogue
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
+from ensue.losses import losses
 from ensue.model import Model, Training
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.splits import Split, split
+from ensue.training import NeuralModel
 
 DEAF = {"popular", "recent"}
 """Models whose answers are meant not to depend on the history."""
@@ -34,6 +38,16 @@ def test_a_planted_cycle_is_learnt(fitted: Recommender) -> None:
             history = [ring[(start + step) % 10] for step in range(length)]
             expected = ring[(start + length) % 10]
             assert fitted.recommend(history, 1, exclude_seen=False).items == (expected,), (start, length)
+
+
+@pytest.mark.parametrize("loss", losses.names())
+def test_any_network_learns_the_cycle_by_any_loss(
+    network_model: NeuralModel, ring_log: EventLog, loss: str
+) -> None:
+    few = {"name": loss, "negatives": 4} if loss == "sampled-softmax" else loss
+    fitted = replace(network_model, loss=few, epochs=25).fit(Training.of(ring_log, exclude_seen=False))
+    for item, following in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True):
+        assert fitted.recommend([item], 1).items == (following,)
 
 
 @pytest.fixture(scope="module")

@@ -29,14 +29,19 @@ def inputs() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(1).normal(size=(B, T, D)))
 
 
-@pytest.mark.parametrize("heads", [1, 2, 3, 6])
-def test_attention_is_a_triple_loop(heads: int, inputs: torch.Tensor) -> None:
+@pytest.mark.parametrize(
+    ("heads", "rotary"), [(1, False), (2, False), (3, False), (6, False), (1, True), (3, True)]
+)
+def test_attention_is_a_triple_loop(heads: int, rotary: bool, inputs: torch.Tensor) -> None:
     torch.manual_seed(0)
-    attention = CausalAttention(D, heads).double().eval()
+    attention = CausalAttention(D, heads, rotary).double().eval()
     size = D // heads
     with torch.no_grad():
         found = attention(inputs)
         q, k, v = attention.project(inputs).split(D, dim=2)
+        for row, own in [(b, slice(h * size, (h + 1) * size)) for b in range(B) for h in range(heads)]:
+            for x in (q, k) if rotary else ():
+                x[row, :, own] = rotated(x[row, :, own][None, None])[0, 0]
         mixed = torch.zeros(B, T, D, dtype=torch.float64)
         for row in range(B):
             for head in range(heads):
@@ -86,11 +91,11 @@ def test_the_order_of_the_past_counts(inputs: torch.Tensor) -> None:
         assert (encoder(inputs)[:, -1] - encoder(swapped)[:, -1]).abs().max() > 1e-3
 
 
-@given(st.integers(1, 8), st.integers(1, 7), st.sampled_from([1, 2]), st.integers(0, 2))
-def test_no_step_sees_a_later_one(length: int, known: int, heads: int, blocks: int) -> None:
+@given(st.integers(1, 8), st.integers(1, 7), st.sampled_from([1, 3]), st.integers(0, 2), st.booleans())
+def test_no_step_sees_a_later_one(length: int, known: int, heads: int, blocks: int, rotary: bool) -> None:
     known = min(known, length)
     torch.manual_seed(0)
-    encoder = TransformerEncoder(D, length, blocks, heads, dropout=0.0).eval()
+    encoder = TransformerEncoder(D, length, blocks, heads, 0.0, rotary).eval()
     before = torch.randn(1, length, D)
     after = before.clone()
     after[:, known:] = torch.randn(1, length - known, D)
