@@ -81,8 +81,9 @@ def test_every_field_has_an_effect(model: Model, training: Training) -> None:
 def test_every_bound_has_an_effect(network_model: NeuralModel, training: Training, name: str) -> None:
     """Over many epochs, validation has its ups and downs."""
     model = replace(network_model, batch_tokens=256, epochs=40, patience=40)
+    least: dict[str, Any] = {name: 1}
     first, second = (
-        facts_of(each.fit(training, Conditions(seed=1))) for each in (model, replace(model, **{name: 1}))
+        facts_of(each.fit(training, Conditions(seed=1))) for each in (model, replace(model, **least))
     )
     assert first != second
 

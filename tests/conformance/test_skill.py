@@ -45,7 +45,7 @@ def test_any_network_learns_the_cycle_by_any_loss(
     network_model: NeuralModel, ring_log: EventLog, loss: str
 ) -> None:
     few = {"name": loss, "negatives": 4} if loss == "sampled-softmax" else loss
-    fitted = replace(network_model, loss=few, epochs=25).fit(Training.of(ring_log, exclude_seen=False))
+    fitted = replace(network_model, loss=few, epochs=60).fit(Training.of(ring_log, exclude_seen=False))
     for item, following in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True):
         assert fitted.recommend([item], 1).items == (following,)
 
