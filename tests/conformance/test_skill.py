@@ -40,8 +40,8 @@ def test_a_planted_cycle_is_learnt(fitted: Recommender) -> None:
             assert fitted.recommend(history, 1, exclude_seen=False).items == (expected,), (start, length)
 
 
-@pytest.mark.parametrize("loss", losses.names())
-def test_any_network_learns_the_cycle_by_any_loss(
+@pytest.mark.parametrize("loss", [name for name in losses.names() if name != "cross-entropy"])
+def test_any_network_learns_the_cycle_by_any_other_loss(
     network_model: NeuralModel, ring_log: EventLog, loss: str
 ) -> None:
     few = {"name": loss, "negatives": 4} if loss == "sampled-softmax" else loss

@@ -26,8 +26,8 @@ def log_of(lengths: tuple[int, ...]) -> EventLog:
     )
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 2, 4, 7, 16, 10_000])
-@pytest.mark.parametrize("length", [1, 5, 12])
+@pytest.mark.parametrize("batch_tokens", [1, 5, 16, 10_000])
+@pytest.mark.parametrize("length", [1, 12])
 def test_an_epoch_trains_every_target_once(
     network_model: NeuralModel, batch_tokens: int, length: int
 ) -> None:
