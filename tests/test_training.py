@@ -17,7 +17,7 @@ from ensue.errors import ConfigError, ModelError
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
-from ensue.model import Conditions, Training
+from ensue.model import Conditions, Training, refit
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
 from ensue.optimisation import parameter_groups, rate
@@ -367,3 +367,16 @@ def test_all_faults_of_a_network_are_told_at_once() -> None:
         ConfigError, match=r"lstm: width=0 must be at least 1; dropout=2 must lie from 0 up to 1\."
     ):
         LSTM(width=0, dropout=2.0)
+
+
+def test_refit_goes_as_far_as_was_best_with_the_settings_that_were_chosen(
+    training: Training, validated: Training
+) -> None:
+    """What the first fit took from its data is kept, although the new data would give other values."""
+    model = replace(SMALL, batch_tokens=0, epochs=40, patience=5, learning_rate=5e-2)
+    first = model.fit(validated, Conditions())
+    again = refit(model, first, training, Conditions())
+    assert again.facts["steps"] == first.facts["chosen"]["step"] < first.facts["horizon"]
+    assert again.facts["horizon"] == first.facts["horizon"]
+    assert again.settings == first.settings
+    assert again.facts["first_fit"] == first.facts

@@ -300,3 +300,11 @@ def test_the_demo_on_movielens_names_films(ask: Ask, data_dir: Path, tmp_path: P
     assert "Star Wars (1977) > Fargo (1996)" in out
     assert "Return of the Jedi (1983)" in out
     assert "rules *" in out
+
+
+def test_a_run_in_the_folder_of_another_leaves_none_of_its_models(
+    ask: Ask, ring_csv: Path, tmp_path: Path
+) -> None:
+    for names in ("popular,markov", "markov,rules"):
+        assert ask("run", ring_csv, "--models", names, "--out", tmp_path / "r")[0] == 0
+    assert sorted(place.name for place in (tmp_path / "r" / "models").iterdir()) == ["markov", "rules"]
