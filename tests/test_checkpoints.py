@@ -22,9 +22,9 @@ from ensue.export import TorchScoring
 from ensue.model import Conditions, Training
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
+from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.splits import split
-from ensue.training import NeuralModel
 
 SIZE: dict[str, Any] = {"width": 8, "length": 6, "dropout": 0.2}
 COURSE: dict[str, Any] = {"epochs": 4, "patience": 4, "batch_tokens": 40, "learning_rate": 1e-2, "ema": 0.0}

@@ -18,11 +18,12 @@ from ensue import artifacts
 from ensue.errors import MissingExtraError
 from ensue.events.log import EventLog
 from ensue.export import OPSET, to_onnx
+from ensue.inputs import Inputs
 from ensue.model import Training
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
 from ensue.network import Network
-from ensue.training import NeuralModel
+from ensue.neural_model import Domain, NeuralModel
 
 N = 11
 VARIANTS = {
@@ -39,10 +40,10 @@ VARIANTS = {
 def exported(request: pytest.FixtureRequest) -> tuple[NeuralModel, Network, bytes]:
     model = VARIANTS[request.param]
     torch.manual_seed(3)
-    network = model.network(N)
+    network = model.network(Domain.of(N))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    graph = _untouched(network.train(), lambda: to_onnx(network, model.length))
+    graph = _untouched(network.train(), lambda: to_onnx(network, Inputs(length=model.length)))
     return model, network, graph
 
 
@@ -112,7 +113,7 @@ def test_a_saved_network_answers_in_a_few_lines_without_ensue(ring_log: EventLog
 
 @pytest.mark.parametrize("library", ["onnx", "onnxscript"])
 def test_without_the_exporter_the_remedy_is_told(library: str, without: Callable[[str], None]) -> None:
-    network = LSTM(width=4, length=3).network(N)
+    network = LSTM(width=4, length=3).network(Domain.of(N))
     without(library)
     with pytest.raises(MissingExtraError, match=r"needs onnx and onnxscript: pip install 'ensue\[train\]'"):
-        to_onnx(network, 3)
+        to_onnx(network, Inputs(length=3))

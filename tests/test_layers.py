@@ -13,7 +13,11 @@ import ensue
 
 PROJECT = Path(__file__).parents[1]
 
-TORCH_ROOMS = {"training", "export", "checkpoints", "losses", "network", "optimisation", "models.neural"}
+TORCH_ROOMS = {
+    *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation"),
+    *("export", "checkpoints", "losses", "network", "scorer", "side", "rating_head", "item_vectors"),
+    *("item_features", "new_items", "models.neural"),
+}
 """The modules that may import torch when they are imported."""
 
 FAMILIES = "models"

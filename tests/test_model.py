@@ -18,7 +18,12 @@ from ensue.sequences import Queries
 
 def test_the_models_there_are() -> None:
     """What needs torch comes last, so that the others are found without it."""
-    assert models.names() == ("markov", "popular", "recent", "rules", "lstm", "transformer")
+    counting = ("markov", "markov-time", "neighbours", "popular", "recent", "rules", "v-sknn", "stan")
+    recurrent = ("gru4rec", "lru", "rnn", "lstm", "gru")
+    others = ("bert4rec", "fpmc", "hstu", "transformer", "transformer-xl", "xlnet")
+    names = models.names()
+    assert names[: len(counting)] == counting
+    assert sorted(names[len(counting) :]) == sorted(recurrent + others)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -57,11 +62,11 @@ def test_a_model_by_its_name_is_the_model() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("markow", {}, "no model is called 'markow'; there are markov, popular, recent, rules, lstm, transformer. "
+        ("markow", {}, f"no model is called 'markow'; there are {', '.join(models.names())}. "
          "Did you mean 'markov'?"),
         ("rules", {"windw": 3}, "The model rules has no setting 'windw'; it has window, last, decay. "
          "Did you mean 'window'?"),
-        ("markov", {"order": 2}, "The model markov has no setting 'order'; it has none."),
+        ("recent", {"order": 2}, "The model recent has no setting 'order'; it has days."),
         ("rules", {"decay": 2.0}, "rules: window=20, last=10, decay=2.0: window and last are at least 1, decay "
          "lies between 0 and 1."),
     ],

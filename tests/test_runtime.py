@@ -77,7 +77,7 @@ def test_a_loaded_counting_model_is_saved_again_as_it_is(training: Training, tmp
 def test_a_table_that_does_not_fit_its_items_is_refused(
     training: Training, tmp_path: Path, arrays: dict[str, np.ndarray[Any, Any]]
 ) -> None:
-    folder = with_arrays(artifacts.save(Markov().fit(training), tmp_path / "m"), **arrays)
+    folder = with_arrays(artifacts.save(Rules(window=1).fit(training), tmp_path / "m"), **arrays)
     with pytest.raises(ArtifactError, match="The stored table does not fit its 10 items"):
         runtime.load(folder)
 
@@ -92,7 +92,7 @@ def test_a_popularity_that_does_not_fit_its_items_is_refused(
 
 
 def test_a_missing_array_or_setting_is_named(training: Training, tmp_path: Path) -> None:
-    folder = artifacts.save(Markov().fit(training), tmp_path / "m")
+    folder = artifacts.save(Rules().fit(training), tmp_path / "m")
     weights = (folder / WEIGHTS).read_bytes()
     with pytest.raises(ArtifactError, match=r"m lacks a part of its model \('last'\); copy or save it anew"):
         runtime.load(changed(folder, WEIGHTS, weights, scoring={}))

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensue.batching import batches, pad, ranges, windows
 from ensue.catalogue import Catalogue
 from ensue.errors import ColumnError, DataError
 from ensue.events.log import EventLog
-from ensue.sequences import Queries, Sequences, batches, pad, ranges, run_offsets, unit_column, windows
+from ensue.sequences import Queries, Sequences, run_offsets, unit_column
 
 N = 9
 histories = st.lists(st.lists(st.integers(0, N - 1), max_size=12), max_size=8)

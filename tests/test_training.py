@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError, ModelError
@@ -20,19 +20,21 @@ from ensue.export import TorchScoring
 from ensue.model import Conditions, Training, refit
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
-from ensue.optimisation import parameter_groups, rate
-from ensue.ranking import Recommender
-from ensue.sequences import Sequences
-from ensue.splits import split
-from ensue.training import (
+from ensue.network import Batch, Encoder, State
+from ensue.neural_model import (
     EPOCHS,
     FEWEST_STEPS,
     FEWEST_TOKENS,
     LONGEST,
     MOST_TOKENS,
     STEPS_AN_EPOCH,
+    Domain,
     NeuralModel,
 )
+from ensue.optimisation import parameter_groups, rate
+from ensue.ranking import Recommender
+from ensue.sequences import Sequences
+from ensue.splits import split
 
 SIZE: dict[str, Any] = {"width": 8, "length": 6, "dropout": 0.2}
 COURSE: dict[str, Any] = {"epochs": 4, "patience": 4, "batch_tokens": 40, "learning_rate": 1e-2, "ema": 0.0}
@@ -116,8 +118,8 @@ def test_the_first_step_is_as_long_as_the_rate(training: Training) -> None:
 
 def test_only_matrices_decay() -> None:
     for model in BOTH:
-        network = replace(model, tied=False, bias=True, hidden=6).network(10) if model is SMALL else (
-            replace(model, tied=False, bias=True).network(10)
+        network = replace(model, tied=False, bias=True, hidden=6).network(Domain.of(10)) if model is SMALL else (
+            replace(model, tied=False, bias=True).network(Domain.of(10))
         )  # fmt: skip
         decayed, others = parameter_groups(network, 0.1)
         assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
@@ -290,12 +292,22 @@ def test_scores_do_not_depend_on_how_many_are_taken_at_once(
 
 
 def test_a_family_writes_its_encoder_and_nothing_else(training: Training) -> None:
-    """Any module from [B, T, D] to [B, T, D] trains, stops, scores: here one that passes the last item on."""
+    """Any encoder trains, stops, scores: here one that passes the last item on."""
+
+    class Through(Encoder):
+        def forward(self, x: Tensor, batch: Batch) -> Tensor:
+            return x
+
+        def begin(self, rows: int) -> State:
+            return ()
+
+        def step(self, x: Tensor, state: State, batch: Batch) -> tuple[Tensor, State]:
+            return x, state
 
     @dataclass(frozen=True)
     class Bare(NeuralModel):
-        def encoder(self) -> nn.Module:
-            return nn.Identity()
+        def encoder(self) -> Encoder:
+            return Through()
 
     Bare.name = "bare"
     fitted = Bare(width=16, tied=False, epochs=15, batch_tokens=40, learning_rate=3e-2).fit(training)

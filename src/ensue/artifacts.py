@@ -4,6 +4,8 @@
     catalogue.parquet     items in index order with their counts, titles and features
     weights.safetensors   the arrays of a counting model, or the weights of a network
     network.onnx          the graph that serves a network, weights inside
+    vocabulary.parquet    the values that a network knows of columns that it reads beside items
+    features.parquet      the values that it knows of features of items
 
 It is written beside its place and moved there in one step, so that a reader never meets half of one.
 """
@@ -17,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,9 @@ from ensue.version import __version__
 
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
+VOCABULARY, FEATURES = "vocabulary", "features"
+TABLES = {VOCABULARY: "vocabulary.parquet", FEATURES: "features.parquet"}
+"""Tables that a model may have, and the files that hold them."""
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
 TRIES, PAUSE = 20, 0.01
 """How often, and seconds apart, a folder is read that is being replaced at that moment."""
@@ -50,6 +55,7 @@ class Artifact:
         catalogue: the items.
         arrays: the weights by name.
         graph: the ONNX graph, or None for a counting model.
+        tables: those of `TABLES` that it has.
     """
 
     folder: Path
@@ -57,6 +63,7 @@ class Artifact:
     catalogue: Catalogue
     arrays: Mapping[str, NDArray[Any]]
     graph: bytes | None
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | None = None) -> Path:
@@ -108,6 +115,8 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
     save_file(arrays, folder / WEIGHTS)
     if parts.graph is not None:
         (folder / GRAPH).write_bytes(parts.graph)
+    for name, held in parts.tables.items():
+        held.write_parquet(folder / TABLES[name])
     description = {
         "format": FORMAT,
         "ensue": __version__,
@@ -167,7 +176,7 @@ def _read(folder: Path) -> Artifact:
         )
     files = description["files"]
     expected = {ITEMS, WEIGHTS} | ({GRAPH} if description["kind"] == "network" else set())
-    if set(files) != expected:
+    if set(files) - set(TABLES.values()) != expected:
         raise ArtifactError(
             f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew."
         )
@@ -184,6 +193,11 @@ def _read(folder: Path) -> Artifact:
     try:
         table = pl.read_parquet(io.BytesIO(contents[ITEMS]))
         arrays = load_arrays(contents[WEIGHTS])
+        tables = {
+            name: pl.read_parquet(io.BytesIO(contents[file]))
+            for name, file in TABLES.items()
+            if file in contents
+        }
         catalogue = Catalogue(
             table["item"].cast(pl.String),
             table["training_events"].cast(pl.Int64).to_numpy(),
@@ -195,7 +209,7 @@ def _read(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{folder / ITEMS} holds {len(catalogue)} items, model.json says {description['items']}."
         )
-    return Artifact(folder, description, catalogue, arrays, contents.get(GRAPH))
+    return Artifact(folder, description, catalogue, arrays, contents.get(GRAPH), tables)
 
 
 def describe(folder: Path) -> dict[str, Any]:

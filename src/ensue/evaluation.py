@@ -19,13 +19,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.batching import Ints
 from ensue.catalogue import UNKNOWN
 from ensue.errors import ConfigError, DataError, nearest
 from ensue.metrics import DEFAULT, Metric, Ranked
 from ensue.metrics import metric as metric_named
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender, check_scores, exclude_histories, standings
-from ensue.sequences import Ints
 from ensue.significance import Comparison, Interval, best_of, intervals
 from ensue.splits import Examples, Split
 

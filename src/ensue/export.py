@@ -12,10 +12,14 @@ import numpy as np
 import torch
 from torch.export import Dim
 
+from ensue.artifacts import FEATURES, VOCABULARY
+from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
-from ensue.network import Network
+from ensue.features import Features
+from ensue.inputs import USER, Inputs
+from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
-from ensue.sequences import SCORING_TOKENS, Queries, shared_windows
+from ensue.sequences import Queries
 
 OPSET = 20
 
@@ -25,38 +29,49 @@ class TorchScoring:
     """A trained network's scores through torch: for validation, and the oracle of the exported graph."""
 
     network: Network
-    length: int
-    n_items: int
+    inputs: Inputs
+    features: Features | None = None
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
-        device = self.network.items.weight.device
-        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        was_training = self.network.training
-        self.network.eval()
+        network = self.network
+        device = next(network.parameters()).device
+        scores = np.empty((len(queries), network.items.n_items), dtype=np.float32)
+        was_training = network.training
+        network.eval()
         with torch.inference_mode():
-            for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
-                states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(device))
-                asked = states[torch.from_numpy(rows).to(device), torch.from_numpy(steps).to(device)]
-                scores[which] = self.network.scorer().logits(asked).cpu().numpy()
-        self.network.train(was_training)
+            scorer = network.scorer()
+            for which, arrays in self.inputs.feeds(queries, SCORING_TOKENS):
+                fed = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+                fields = {name: fed[name] for name in self.inputs.reads}
+                batch = Batch(fed["items"], network.items.n_items, fields)
+                answers = network.answers(batch, fed["rows"], fed["steps"])
+                scores[which] = network.scores(answers, scorer).cpu().numpy()
+        network.train(was_training)
         return scores
 
     def parts(self) -> Parts:
-        """The exported graph, and the weights by name."""
+        """The exported graph, the weights by name, and what the network reads."""
         self.network.cpu()
         arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
-        return Parts({"length": self.length}, arrays, to_onnx(self.network, self.length))
+        settings, tables = self.inputs.to_json(), {}
+        if self.inputs.encodings.entries:
+            tables[VOCABULARY] = self.inputs.encodings.table()
+        if self.features is not None:
+            settings["features"] = self.features.to_json()
+            tables[FEATURES] = self.features.table()
+        return Parts(settings, arrays, to_onnx(self.network, self.inputs), tables)
 
 
-def to_onnx(network: Network, length: int) -> bytes:
+def to_onnx(network: Network, inputs: Inputs) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
-    Inputs `items [B, T]`, `rows [Q]`, `steps [Q]` (int64); output `scores [Q, N]` (float32). Padding is `N`.
+    Inputs `items [B, T]`, `rows [Q]`, `steps [Q]` (int64), and what the network reads beside them: `user [B]`, any
+    other column `[B, T]`; output `scores [Q, N]` (float32). Padding is `N`.
 
     Args:
-        network: trained.
-        length: the most steps that it will be asked about, `T <= length`.
+        network: trained; item vectors that are composed go in as the plain table that they make.
+        inputs: what it reads, and the most steps that it will be asked about, `T <= length`.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -69,27 +84,33 @@ def to_onnx(network: Network, length: int) -> bytes:
         raise MissingExtraError(
             "Saving a network needs onnx and onnxscript: pip install 'ensue[train]'."
         ) from fault
-    was_training = network.training
+    was_training, items = network.training, network.items
     network = network.eval()
+    length = inputs.length
     width = min(3, length)
+    missing = inputs.nothing(2, width)
     example = (
         torch.zeros((2, width), dtype=torch.int64),
         torch.tensor([0, 1, 1, 0]),
         torch.tensor([width - 1, 0, 0, 0]),
+        *(torch.from_numpy(missing[name]) for name in inputs.reads),
     )
     rows, steps, asked = Dim("B", min=1), Dim("T", min=1), Dim("Q", min=1)
+    fields = tuple({0: rows} if name == USER else {0: rows, 1: steps} for name in inputs.reads)
     _forget_kernels()
+    network.items = items.frozen()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             network,
             example,
-            input_names=["items", "rows", "steps"],
+            input_names=["items", "rows", "steps", *inputs.reads],
             output_names=["scores"],
-            dynamic_shapes=({0: rows, 1: steps}, {0: asked}, {0: asked}),
+            dynamic_shapes=({0: rows, 1: steps}, {0: asked}, {0: asked}, *((fields,) if fields else ())),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
+    network.items = items
     network.train(was_training)
     if program is None:
         raise MissingExtraError("This torch cannot export to ONNX: install the version in constraints.txt.")

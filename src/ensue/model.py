@@ -6,6 +6,7 @@ returns another, complete object, the recommender. How a fit goes (seed, device,
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -92,8 +93,9 @@ class Model(ABC):
         raise TypeError(f"{self.name} is restored from its graph")
 
     def settings(self) -> dict[str, Any]:
-        """The hyperparameters, for JSON."""
-        return asdict(self)
+        """The hyperparameters as JSON has them: lists, and no tuples."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 models: Registry[Model] = Registry(("ensue.models.counting", "ensue.models.neural"), Model)

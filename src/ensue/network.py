@@ -6,90 +6,81 @@ lies to the right of a step never changes its state, and states of padded steps 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ensue.item_vectors import ItemVectors
+from ensue.rating_head import RatingHead
+from ensue.scorer import Head, Scorer
+from ensue.side import Side, Users
 
-class ItemTable(nn.Module):
-    """Learnt item vectors: `[B, T]` indices to `[B, T, D]`.
-
-    Padding (index `N`) is no item and has no row: it is read as zeros.
-    """
-
-    def __init__(self, n_items: int, width: int) -> None:
-        super().__init__()
-        self.n_items = n_items
-        self.weight = nn.Parameter(torch.empty(n_items, width))
-        nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, items: Tensor) -> Tensor:
-        """`[B, T, D]` vectors."""
-        real = items < self.n_items
-        vectors = nn.functional.embedding(torch.where(real, items, 0), self.weight)
-        return vectors * real[..., None]
+State = tuple[Tensor, ...]
+"""What a network carries from one event to the next: tensors whose first axis is `B`."""
 
 
-@dataclass(frozen=True)
-class Scorer:
-    """The logits of any items for any queries: `prepared(queries) . table + bias`.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of events, right-padded.
 
     Attributes:
-        table: `[N, D]` one vector per item (unit length when cosine).
-        bias: `[N]` or None.
-        scale: multiplies the product: 1, or 1 / temperature.
-        cosine: queries are brought to unit length first.
-    """
-
-    table: Tensor
-    bias: Tensor | None = None
-    scale: float = 1.0
-    cosine: bool = False
-
-    def prepared(self, queries: Tensor) -> Tensor:
-        """`[M, D]` queries whose plain product with the table gives the logits."""
-        if self.cosine:
-            queries = nn.functional.normalize(queries, dim=-1)
-        return queries * self.scale if self.scale != 1.0 else queries
-
-    def logits(self, queries: Tensor) -> Tensor:
-        """`[M, N]` logits of all items: for scoring, never for a whole training batch."""
-        product = self.prepared(queries) @ self.table.T
-        return product if self.bias is None else product + self.bias
-
-
-class Head(nn.Module):
-    """Scores items against states, by the item vectors themselves (tied) or by a table of its own.
-
-    Args:
+        items: `[B, T]` int64 item indices, `N` where there is no event.
         n_items: `N`.
-        width: `D`.
-        tied: use the vectors of the item encoder.
-        bias: learn one number per item.
-        temperature: 0 takes plain products; above 0, cosines divided by it.
+        fields: other columns by name: "time" `[B, T]` int64 microseconds (`MISSING_TIME` where unknown), "user" `[B]`
+            codes, encoded columns of the events `[B, T]`.
+        later: `[B, T]` the item one step later, `N` where there is none; in training only.
+        fresh: `[B]` rows that begin with an empty state; None where all do.
+        later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
     """
 
-    def __init__(self, n_items: int, width: int, *, tied: bool, bias: bool, temperature: float) -> None:
-        super().__init__()
-        self.table = None if tied else nn.Parameter(torch.empty(n_items, width))
-        if self.table is not None:
-            nn.init.normal_(self.table, std=0.02)
-        self.bias = nn.Parameter(torch.zeros(n_items)) if bias else None
-        self.temperature = temperature
+    items: Tensor
+    n_items: int
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+    later: Tensor | None = None
+    fresh: Tensor | None = None
+    later_rating: Tensor | None = None
 
-    def scorer(self, vectors: Tensor) -> Scorer:
-        """The scorer over a catalogue.
+    @property
+    def time(self) -> Tensor | None:
+        """`[B, T]` microseconds, `MISSING_TIME` where unknown; None where the network reads no times."""
+        return self.fields.get("time")
+
+
+class Encoder(nn.Module, ABC):
+    """A sequence encoder: what has happened so far, after each step.
+
+    Attributes:
+        reads: columns beside the items that it wants in a batch, such as "time".
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """`[B, T, D]` the state after each step; no step sees a later one, and padded steps are never read.
 
         Args:
-            vectors: `[N, D]` of the item encoder.
+            x: `[B, T, D]` inputs.
+            batch: the events that they were made of.
         """
-        table = vectors if self.table is None else self.table
-        if self.temperature > 0:
-            return Scorer(
-                nn.functional.normalize(table, dim=-1), self.bias, 1.0 / self.temperature, cosine=True
-            )
-        return Scorer(table, self.bias)
+
+    @abstractmethod
+    def begin(self, rows: int) -> State:
+        """The state of `B` histories before any event."""
+
+    @abstractmethod
+    def step(self, x: Tensor, state: State, batch: Batch) -> tuple[Tensor, State]:
+        """One more event: `[B, D]`, what `forward` gives at this step, and the state after it.
+
+        Args:
+            x: `[B, D]` inputs of the event.
+            state: what `begin` or the step before gave.
+            batch: the event itself, `T = 1`.
+        """
 
 
 class Network(nn.Module):
@@ -97,38 +88,121 @@ class Network(nn.Module):
 
     Args:
         items: item encoder, `[B, T]` to `[B, T, D]`, with `weight` `[N, D]`.
-        encoder: sequence encoder, `[B, T, D]` to `[B, T, D]`.
+        encoder: sequence encoder.
         head: scores items against states.
         dropout: share of the inputs' entries set to zero while training.
+        side: encoder of other columns, whose vectors are added to those of the items; None reads none.
+        users: what is learnt of each user; None for a network that knows no users.
+        rating: reads scores as ratings; None for a network of next items.
     """
 
-    def __init__(self, items: ItemTable, encoder: nn.Module, head: Head, dropout: float = 0.0) -> None:
+    causal: bool = True
+
+    def __init__(
+        self,
+        items: ItemVectors,
+        encoder: Encoder,
+        head: Head,
+        dropout: float = 0.0,
+        side: Side | None = None,
+        users: Users | None = None,
+        rating: RatingHead | None = None,
+    ) -> None:
         super().__init__()
         self.items = items
         self.encoder = encoder
         self.head = head
         self.dropout = nn.Dropout(dropout)
-        self.input_scale = items.weight.shape[1] ** 0.5
+        self.side = side
+        self.users = users
+        self.rating = rating
+        self.input_scale = items.width**0.5
 
-    def states(self, items: Tensor) -> Tensor:
-        """`[B, T, D]` the state after each step.
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns beside the items that a batch must hold, in the order in which `forward` takes them."""
+        wanted = (
+            *self.encoder.reads,
+            *(self.side.names if self.side is not None else ()),
+            *(("user",) if self.users is not None else ()),
+        )
+        return tuple(dict.fromkeys(wanted))
 
-        Args:
-            items: `[B, T]` int64 indices, right-padded with `N`.
-        """
-        states: Tensor = self.encoder(self.dropout(self.items(items) * self.input_scale))
-        return states
+    def embedded(self, batch: Batch) -> Tensor:
+        """`[B, T, D]` what the sequence encoder takes: item vectors, with what other columns say added."""
+        x: Tensor = self.items(batch.items) * self.input_scale
+        if self.side is not None:
+            x = x + self.side(batch.fields)
+        if self.users is not None:
+            x = self.users.enter(x, batch.fields["user"])
+        dropped: Tensor = self.dropout(x)
+        return dropped
+
+    def states(self, batch: Batch) -> Tensor:
+        """`[B, T, D]` the state after each step."""
+        states: Tensor = self.encoder(self.embedded(batch), batch)
+        return states if self.users is None else self.users.leave(states, batch.fields["user"])
+
+    def answers(self, batch: Batch, rows: Tensor, steps: Tensor) -> Tensor:
+        """`[Q, D]` what items are scored against, after step `steps[q]` of row `rows[q]`."""
+        return self.states(batch)[rows, steps]
+
+    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What a batch trains: queries `[M, D]` and the items `[M]` that came next."""
+        if batch.later is None:
+            raise ValueError("a training batch holds the items one step later")
+        flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
+        states = self.states(batch)
+        return states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat]
+
+    def rated(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What a batch trains of ratings: scores `[M]` of the items that came next, and their ratings `[M]`."""
+        if batch.later is None or batch.later_rating is None:
+            raise ValueError("a training batch holds the items one step later and their ratings")
+        rated = (batch.later != batch.n_items) & ~torch.isnan(batch.later_rating)
+        flat = torch.nonzero(rated.reshape(-1)).squeeze(1)
+        states = self.states(batch)
+        queries = states.reshape(-1, states.shape[-1])[flat]
+        return self.scorer().own(queries, batch.later.reshape(-1)[flat]), batch.later_rating.reshape(-1)[flat]
 
     def scorer(self) -> Scorer:
         """The scorer over the catalogue, with today's weights."""
-        return self.head.scorer(self.items.weight)
+        return self.head.scorer(self.items)
 
-    def forward(self, items: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
+    def scores(self, answers: Tensor, scorer: Scorer) -> Tensor:
+        """`[Q, N]` what is answered for every item: its score, or the rating that is expected."""
+        logits = scorer.logits(answers)
+        if self.rating is None:
+            return logits
+        expected: Tensor = self.rating(logits)
+        return expected
+
+    def forward(self, items: Tensor, rows: Tensor, steps: Tensor, *fields: Tensor) -> Tensor:
         """`[Q, N]` scores of all items after chosen steps: what is exported and served.
 
         Args:
             items: `[B, T]` int64 indices, right-padded with `N`.
             rows: `[Q]` which row of the batch each question reads.
             steps: `[Q]` after which step of it.
+            fields: the columns of `reads`, in this order.
         """
-        return self.scorer().logits(self.states(items)[rows, steps])
+        batch = Batch(items, self.items.n_items, dict(zip(self.reads, fields, strict=True)))
+        return self.scores(self.answers(batch, rows, steps), self.scorer())
+
+    def begin(self, rows: int) -> State:
+        """The state of `B` histories before any event."""
+        return self.encoder.begin(rows)
+
+    def step(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        """One more event of each history: the answers `[B, D]` after it, and the state after it.
+
+        The same as `answers` over the whole history, up to the window's length; past it, begin anew from the window.
+
+        Args:
+            batch: one event of each history, `T = 1`.
+            state: what `begin` or the step before gave.
+        """
+        out, after = self.encoder.step(self.embedded(batch)[:, 0], state, batch)
+        if self.users is not None:
+            out = self.users.leave(out[:, None], batch.fields["user"])[:, 0]
+        return out, after

@@ -10,17 +10,43 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ensue.errors import ConfigError
+from ensue.errors import ConfigError, nearest
 from ensue.model import Conditions
 
+SCHEDULES = ("cosine", "linear", "constant")
+"""How the rate goes on after the warm-up: down along half a cosine, down in a line, or as it is."""
 
-def rate(step: int, horizon: int, warmup: float) -> float:
-    """The share of the peak learning rate at a step: a linear rise, then a cosine down to a hundredth."""
+LOWEST = 0.01
+"""The share of the peak at which a falling rate ends."""
+
+
+def rate(step: int, horizon: int, warmup: float, schedule: str = "cosine") -> float:
+    """The share of the peak learning rate at a step: a linear rise, then what the schedule says.
+
+    Args:
+        step: from 0.
+        horizon: how many steps there will be; later ones stay where the schedule ends.
+        warmup: share of the steps over which the rate rises.
+        schedule: one of `SCHEDULES`; a falling rate ends at a hundredth.
+
+    Raises:
+        ConfigError: there is no such schedule.
+
+    References:
+        Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677, section 2.2 (gradual warm-up); Loshchilov,
+        Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017, equation 5 (cosine, no restart).
+    """
+    if schedule not in SCHEDULES:
+        known = ", ".join(SCHEDULES)
+        raise ConfigError(f"schedule='{schedule}' must be one of {known}.{nearest(schedule, SCHEDULES)}")
     rise = max(int(horizon * warmup), 1)
     if step < rise:
         return (step + 1) / rise
     done = min((step - rise) / max(horizon - rise, 1), 1.0)
-    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done)))
+    if schedule == "constant":
+        return 1.0
+    left = 0.5 * (1 + np.cos(np.pi * done)) if schedule == "cosine" else 1 - done
+    return float(LOWEST + (1 - LOWEST) * left)
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

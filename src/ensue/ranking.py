@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from ensue.batching import Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import QueryError
-from ensue.sequences import Items, Queries
+from ensue.questions import Question, ids_of, queries_of
+from ensue.sequences import Queries
 
 Scores = NDArray[np.floating[Any]]
 
@@ -30,11 +33,12 @@ SCORES_AT_ONCE = 8_000_000
 
 @dataclass(frozen=True)
 class Parts:
-    """What a scoring is made of, so that it can be stored: settings for JSON, arrays, and an ONNX graph if any."""
+    """What a scoring is made of, so that it can be stored: settings for JSON, arrays, an ONNX graph, and tables."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     graph: bytes | None = None
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 class Scoring(Protocol):
@@ -115,7 +119,7 @@ class Recommender:
 
     def recommend(
         self,
-        history: Sequence[str],
+        history: Sequence[str] | Question,
         k: int = 10,
         *,
         exclude: Iterable[str] = (),
@@ -124,7 +128,8 @@ class Recommender:
         """What comes next after a history, in the user's own ids.
 
         Args:
-            history: item ids, oldest first; unknown ones are left out and named in the answer.
+            history: item ids, oldest first, or a `Question` that tells more; unknown ids are left out and named in the
+                answer.
             k: how many items at most.
             exclude: ids that must not be in the answer.
             exclude_seen: leave out items of the history; None takes the recommender's own rule.
@@ -136,7 +141,7 @@ class Recommender:
 
     def recommend_many(
         self,
-        histories: Sequence[Sequence[str]],
+        histories: Sequence[Sequence[str] | Question],
         k: int = 10,
         *,
         exclude: Iterable[str] = (),
@@ -144,25 +149,24 @@ class Recommender:
     ) -> list[Slate]:
         """One slate for each history; the same answers as one by one."""
         k = checked_k(k)
-        banned_ids = _ids(exclude, "exclude")
+        banned_ids = ids_of(exclude, "exclude")
         banned = self.catalogue.encode(banned_ids)
         unknown_banned = [
             item for item, code in zip(banned_ids, banned.tolist(), strict=True) if code == UNKNOWN
         ]
-        texts = [_ids(history, "history") for history in histories]
-        coded = [self.catalogue.encode(text) for text in texts]
+        asked = [entry if isinstance(entry, Question) else Question(entry) for entry in histories]
         seen = self.exclude_seen if exclude_seen is None else exclude_seen
         block = max(SCORES_AT_ONCE // len(self.catalogue), 1)
         slates: list[Slate] = []
-        for begin in range(0, len(texts), block):
-            part = slice(begin, begin + block)
-            queries = Queries.of([codes[codes != UNKNOWN] for codes in coded[part]], len(self.catalogue))
+        for begin in range(0, len(asked), block):
+            part = asked[begin : begin + block]
+            queries, coded = queries_of(part, self.catalogue)
             scores = self.scores(queries)
             check_scores(scores)
             scores = exclude_histories(scores, queries) if seen else np.array(scores)
             scores[:, banned[banned != UNKNOWN]] = -np.inf
-            for row, text, codes in zip(scores, texts[part], coded[part], strict=True):
-                slates.append(self._slate(row, k, text, codes, unknown_banned))
+            for row, question, codes in zip(scores, part, coded, strict=True):
+                slates.append(self._slate(row, k, list(question.history), codes, unknown_banned))
         return slates
 
     def _slate(self, scores: Scores, k: int, text: list[str], codes: Items, unknown: list[str]) -> Slate:
@@ -188,21 +192,6 @@ def checked_k(k: object) -> int:
             f"k={k!r} is not a whole number from 0 up: take how many items you want, such as k=10."
         )
     return int(k)
-
-
-def _ids(values: object, name: str) -> list[str]:
-    """A list of ids, once it is known to be one."""
-    if isinstance(values, str):
-        raise QueryError(f"{name} is the text {values!r}; give a list of item ids, such as ['{values}'].")
-    if not isinstance(values, Iterable):
-        raise QueryError(f"{name} is {values!r}; give a list of item ids, exactly as in the log.")
-    ids = list(values)
-    for value in ids:
-        if not isinstance(value, str):
-            raise QueryError(
-                f"{name} holds {value!r}, which is not text; ids are text exactly as in the log."
-            )
-    return ids
 
 
 def exclude_histories(scores: Scores, queries: Queries) -> Scores:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from ensue import artifacts
-from ensue.artifacts import DESCRIPTION, GRAPH, Artifact
+from ensue.artifacts import DESCRIPTION, GRAPH, VOCABULARY, Artifact
+from ensue.batching import SCORING_TOKENS
 from ensue.errors import ArtifactError, ConfigError, MissingExtraError
+from ensue.inputs import Inputs
 from ensue.model import models
 from ensue.ranking import Parts, Recommender, Scores, Scoring
-from ensue.sequences import SCORING_TOKENS, Queries, shared_windows
+from ensue.sequences import Queries
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +26,14 @@ class GraphScoring:
     """A network's scores through ONNX Runtime."""
 
     session: Any
-    length: int
+    inputs: Inputs
     n_items: int
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        for which, items, rows, steps in shared_windows(queries, self.length, SCORING_TOKENS):
-            feed = {"items": items.astype(np.int64), "rows": rows, "steps": steps}
-            scores[which] = self.session.run(["scores"], feed)[0]
+        for which, arrays in self.inputs.feeds(queries, SCORING_TOKENS):
+            scores[which] = self.session.run(["scores"], arrays)[0]
         return scores
 
     def parts(self) -> Parts:
@@ -94,17 +95,16 @@ def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    length = artifact.description["scoring"].get("length")
-    if not isinstance(length, int) or length < 1:
-        raise ArtifactError(
-            f"{artifact.folder}: model.json gives no window length; copy or save the model anew."
-        )
+    try:
+        inputs = Inputs.restored(artifact.description["scoring"], artifact.tables.get(VOCABULARY))
+    except ArtifactError as fault:
+        raise ArtifactError(f"{artifact.folder}: {fault}") from fault
     path = artifact.folder / GRAPH
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
         raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
-    if names != (["items", "rows", "steps"], ["scores"]):
+    if names != (["items", "rows", "steps", *inputs.reads], ["scores"]):
         raise ArtifactError(f"{path} has other inputs and outputs than ours: {names}.")
-    return GraphScoring(session, length, len(artifact.catalogue))
+    return GraphScoring(session, inputs, len(artifact.catalogue))

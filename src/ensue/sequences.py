@@ -1,29 +1,29 @@
-"""Ragged sequences, the queries that look into them, and padded batches.
+"""Ragged sequences, and the queries that look into them.
 
-What is stored carries lengths, never padding. A batch is right-padded with `N`, the size of the catalogue in use.
 A history is a stretch of a sequence, given by two offsets: a thousand prefixes of one long history share its memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.batching import Ints, Items, pad, ranges
 from ensue.catalogue import Catalogue
-from ensue.errors import ColumnError, ConfigError, DataError, QueryError
-from ensue.events.log import EventLog
-
-Ints = NDArray[np.int64]
-Items = NDArray[np.int32]
+from ensue.errors import ColumnError, DataError, QueryError
+from ensue.events.log import CANONICAL, EventLog
 
 UNITS = ("user", "session")
 
-SCORING_TOKENS = 16_384
-"""The most `rows x steps` that a network scores at a time."""
+MISSING_TIME = int(np.iinfo(np.int64).min)
+"""The time of an event whose time is not known."""
+
+Context = Mapping[str, pl.Series]
+"""`[E]` values of other columns of the events, by name."""
 
 
 def unit_column(log: EventLog, by: str) -> pl.Series:
@@ -91,17 +91,6 @@ def units(log: EventLog, by: str) -> Units:
     return Units(order, offsets, keys.gather(offsets[:-1]))
 
 
-def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
-    """Flat `(rows, positions)` of the half-open ranges `starts[q]..ends[q]`, in order of q.
-
-    The one place that turns offsets into positions; every ragged gather uses it.
-    """
-    lengths = np.maximum(ends - starts, 0)
-    rows = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
-    first = np.cumsum(lengths) - lengths
-    return rows, np.arange(len(rows), dtype=np.int64) - first[rows] + np.asarray(starts, dtype=np.int64)[rows]
-
-
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """`S` sequences of items in time order, end to end in one array.
@@ -113,6 +102,8 @@ class Sequences:
         n_items: `N`, also the padding index.
         time: `[E]` microseconds since 1970 UTC, or None for a log with order only.
         rating: `[E]` ratings, NaN where missing, or None.
+        users: `[S]` the user of each sequence, or None where none is known.
+        context: `[E]` other columns of the log (the event's type, ...), by name.
     """
 
     items: Items
@@ -121,6 +112,8 @@ class Sequences:
     n_items: int
     time: Ints | None = None
     rating: NDArray[np.float32] | None = None
+    users: pl.Series | None = None
+    context: Context = field(default_factory=dict)
 
     @classmethod
     def of(cls, log: EventLog, catalogue: Catalogue, by: str = "user") -> Sequences:
@@ -149,6 +142,8 @@ class Sequences:
             len(catalogue),
             None if time is None else time[unit.order],
             None if rating is None else rating[unit.order],
+            log.frame["user"].gather(unit.order[unit.offsets[:-1]]),
+            {name: values.gather(unit.order) for name, values in context_of(log).items()},
         )
 
     def __len__(self) -> int:
@@ -166,7 +161,16 @@ class Sequences:
 
     def queries(self) -> Queries:
         """One query per sequence, with the whole sequence as its history."""
-        return Queries(self.items, self.offsets[:-1], self.offsets[1:], self.n_items, self.time, self.rating)
+        return Queries(
+            self.items,
+            self.offsets[:-1],
+            self.offsets[1:],
+            self.n_items,
+            self.time,
+            self.rating,
+            users=self.users,
+            context=self.context,
+        )
 
 
 def times_of(log: EventLog) -> Ints | None:
@@ -181,6 +185,12 @@ def ratings_of(log: EventLog) -> NDArray[np.float32] | None:
     return log.frame["rating"].cast(pl.Float32).fill_null(float("nan")).to_numpy().astype(np.float32)
 
 
+def context_of(log: EventLog) -> dict[str, pl.Series]:
+    """`[E]` the columns of a log that a model may read beside item, time and rating: the event's type and free ones."""
+    plain = set(CANONICAL) - {"event", "quantity"}
+    return {name: log.frame[name] for name in log.columns if name not in plain}
+
+
 @dataclass(frozen=True, eq=False)
 class Queries:
     """`Q` histories, each a stretch of one shared array: what comes next after these events?
@@ -193,6 +203,8 @@ class Queries:
         time: `[E]` microseconds since 1970 UTC of the events, or None.
         rating: `[E]` ratings of the events, or None.
         at: `[Q]` the time of each question, where it is known, or None.
+        users: `[Q]` who asks, null where unknown, or None.
+        context: `[E]` other columns of the events, by name.
     """
 
     items: Items
@@ -202,6 +214,8 @@ class Queries:
     time: Ints | None = None
     rating: NDArray[np.float32] | None = None
     at: Ints | None = None
+    users: pl.Series | None = None
+    context: Context = field(default_factory=dict)
 
     @classmethod
     def of(cls, histories: Sequence[Sequence[int]] | Sequence[Items], n_items: int) -> Queries:
@@ -221,7 +235,8 @@ class Queries:
 
     def __getitem__(self, which: slice | Ints | NDArray[np.bool_]) -> Queries:
         at = None if self.at is None else self.at[which]
-        return replace(self, starts=self.starts[which], ends=self.ends[which], at=at)
+        users = None if self.users is None else _chosen(self.users, which)
+        return replace(self, starts=self.starts[which], ends=self.ends[which], at=at, users=users)
 
     @property
     def lengths(self) -> Ints:
@@ -250,99 +265,8 @@ class Queries:
         return pad(self.items, starts, self.ends, self.n_items), self.ends - starts
 
 
-def shared_windows(queries: Queries, length: int, tokens: int) -> Iterator[tuple[Ints, Items, Ints, Ints]]:
-    """Padded batches that hold every query's last `length` events, prefixes of one history sharing one row.
-
-    A causal network computes the states of all steps of a row at once, so the queries after each event of a sequence
-    cost one row together, as long as they begin at the same event. Longer histories have a window of their own.
-
-    Args:
-        queries: histories of at least one event.
-        length: the most events of a history that the model sees; the newest are kept.
-        tokens: the most `rows x longest row` of a batch.
-
-    Yields:
-        `(which [q], items [B, T], rows [q], steps [q])`: query `which[i]` is read at `(rows[i], steps[i])`.
-    """
-    starts = np.maximum(queries.starts, queries.ends - length)
-    first, window = np.unique(starts, return_inverse=True)
-    last = np.zeros(len(first), dtype=np.int64)
-    np.maximum.at(last, window, queries.ends)
-    by_window = np.argsort(window, kind="stable")
-    begin = np.searchsorted(window[by_window], np.arange(len(first) + 1))
-    for chosen in batches(last - first, tokens):
-        rows, places = ranges(begin[chosen], begin[chosen + 1])
-        which = by_window[places]
-        items = pad(queries.items, first[chosen], last[chosen], queries.n_items)
-        yield which, items, rows, queries.ends[which] - 1 - starts[which]
-
-
-def pad(values: Items, starts: Ints, ends: Ints, padding: int) -> Items:
-    """`[B, T]` the stretches `values[starts:ends]` right-padded; the one rule of padding.
-
-    `T` is the longest stretch, at least 1.
-    """
-    lengths = ends - starts
-    width = max(int(lengths.max(initial=0)), 1)
-    batch = np.full((len(starts), width), padding, dtype=np.int32)
-    rows, positions = ranges(starts, ends)
-    batch[rows, positions - starts[rows]] = values[positions]
-    return batch
-
-
-def windows(offsets: Ints, length: int) -> tuple[Ints, Ints]:
-    """Stretches that train every target of every sequence exactly once.
-
-    A window of `m` inputs at `starts[w]..ends[w]` has as its targets the events one place later, so that a sequence
-    of n events gives n - 1 targets. Windows are cut from the end: the newest targets see the longest history, and
-    older history trains in windows of its own.
-
-    Args:
-        offsets: `[S+1]` of the sequences.
-        length: `T`, the most inputs in a window.
-
-    Returns:
-        `(starts, ends)` of the inputs of each window, `[W]` each.
-    """
-    if length < 1:
-        raise ConfigError(f"A window of {length} events holds nothing: take a length of at least 1.")
-    first, last = offsets[:-1], offsets[1:] - 1
-    counts = np.maximum(-(-(last - first) // length), 0)
-    rows, number = ranges(np.zeros(len(counts), dtype=np.int64), counts)
-    ends = last[rows] - number * length
-    return np.maximum(first[rows], ends - length), ends
-
-
-def batches(lengths: Ints, tokens: int, rng: np.random.Generator | None = None) -> Iterator[Ints]:
-    """Groups of windows of like length, each within a token budget once padded.
-
-    Args:
-        lengths: `[W]` inputs of each window.
-        tokens: the most `rows x longest row` in a batch; a window longer than this is a batch of its own.
-        rng: shuffles windows within a length bucket and the order of the batches; None keeps the order by length.
-
-    Yields:
-        Indices into `lengths`; together they hold every window exactly once.
-    """
-    if len(lengths) == 0:
-        return
-    noise = rng.random(len(lengths)) if rng is not None else np.zeros(len(lengths))
-    bucket = np.ceil(np.log2(np.maximum(lengths, 1)) * 4) if rng is not None else lengths
-    order = np.lexsort((noise, bucket))
-    cuts = _cuts(lengths[order], tokens)
-    places = np.arange(len(cuts) - 1)
-    if rng is not None:
-        rng.shuffle(places)
-    for place in places:
-        yield order[cuts[place] : cuts[place + 1]]
-
-
-def _cuts(lengths: Ints, tokens: int) -> Ints:
-    """`[C+1]` where batches begin in windows sorted by bucket, so that each stays within the budget."""
-    cuts = [0]
-    while cuts[-1] < len(lengths):
-        first = cuts[-1]
-        ahead = lengths[first : first + max(tokens // max(int(lengths[first]), 1), 1)]
-        cost = np.maximum.accumulate(ahead) * np.arange(1, len(ahead) + 1)
-        cuts.append(first + max(int(np.searchsorted(cost, tokens, side="right")), 1))
-    return np.array(cuts, dtype=np.int64)
+def _chosen(values: pl.Series, which: slice | Ints | NDArray[np.bool_]) -> pl.Series:
+    """The values that numpy's way of choosing names."""
+    if isinstance(which, slice):
+        return values[which]
+    return values.filter(pl.Series(which)) if which.dtype == np.bool_ else values.gather(which)

@@ -20,10 +20,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.batching import Ints, Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
 from ensue.events.log import EventLog
-from ensue.sequences import Ints, Items, Queries, ratings_of, times_of, units
+from ensue.sequences import Queries, context_of, ratings_of, times_of, units
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -162,6 +163,8 @@ def examples_at(
         time=None if time is None else time[unit.order][known],
         rating=None if rating is None else rating[unit.order][known],
         at=None if time is None else time[unit.order[places]],
+        users=log.frame["user"].gather(unit.order[places]),
+        context={name: values.gather(unit.order[known]) for name, values in context_of(log).items()},
     )
     return Examples(
         queries=queries,

@@ -1,4 +1,4 @@
-"""Networks as models: one trainer for all families.
+"""The training loop of every network, and the state that a checkpoint keeps.
 
 Every target of every sequence is trained once per epoch, in right-padded batches of like length under a token
 budget. Validation ranks the whole catalogue; the best state is kept, or the moving average of the weights.
@@ -9,145 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ensue import checkpoints
+from ensue.batching import Stretches, windows
 from ensue.checkpoints import Checkpoint
-from ensue.errors import ConfigError, ModelError
+from ensue.contrast import Contrasting, contrast_of
+from ensue.errors import ModelError
 from ensue.evaluation import evaluate
 from ensue.export import TorchScoring
-from ensue.losses import Loss, loss_of
-from ensue.model import Conditions, Model, Training
-from ensue.network import Head, ItemTable, Network
-from ensue.optimisation import apart, device_of, load_parameters, parameter_groups, rate, seed_of
+from ensue.feeding import Feed
+from ensue.model import Conditions, Training
+from ensue.network import Batch
+from ensue.optimisation import device_of, load_parameters, parameter_groups, rate, seed_of
 from ensue.ranking import Recommender
-from ensue.sequences import Ints, Sequences, batches, pad, windows
+from ensue.sequences import Sequences
 from ensue.splits import Examples
+
+if TYPE_CHECKING:
+    from ensue.neural_model import NeuralModel
 
 SELECT = "ndcg@10"
 """The metric on validation by which an epoch is chosen."""
 
-LONGEST, EPOCHS, FEWEST_STEPS = 200, 12, 800
-STEPS_AN_EPOCH, FEWEST_TOKENS, MOST_TOKENS = 40, 128, 1024
-"""What settings are taken from the data by: small batches reach more in the same time (docs/log.md)."""
 
-
-@dataclass(frozen=True)
-class NeuralModel(Model):
-    """What all networks have in common; a family adds its sequence encoder.
-
-    Attributes:
-        width: `D`, size of item vectors and states.
-        length: `T`, the most recent events of a history that the network sees; 0 takes it from the data.
-        dropout: share of entries set to zero in training, at the input and after each sublayer.
-        tied: score with the vectors of the input; otherwise with a table of its own.
-        bias: learn a number per item beside its vector.
-        temperature: 0 scores by plain products; above 0 by cosines divided by it.
-        loss: name of a loss, or a table with its name and settings.
-        epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
-        patience: stop after this many epochs without a better validation score; 0 takes a quarter of the epochs.
-        batch_tokens: token budget of a batch, `rows x longest row`; 0 takes it from the data.
-        learning_rate: peak, reached after the warm-up.
-        weight_decay: of matrices; vectors, norms and biases have none.
-        warmup: share of all steps over which the rate rises.
-        clip: largest norm of the gradient.
-        ema: weight of the past in a moving average of the weights that is validated and kept; 0 takes none.
-        validation_targets: how many validation targets are ranked after each epoch, evenly spread over all.
-    """
-
-    width: int = 64
-    length: int = 0
-    dropout: float = 0.2
-    tied: bool = True
-    bias: bool = False
-    temperature: float = 0.0
-    loss: str | Mapping[str, Any] = "cross-entropy"
-    epochs: int = 0
-    patience: int = 0
-    batch_tokens: int = 0
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    clip: float = 1.0
-    ema: float = 0.99
-    validation_targets: int = 5000
-
-    def __post_init__(self) -> None:
-        rules: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-            ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
-            (
-                "length epochs patience batch_tokens",
-                lambda value: value >= 0,
-                "must be at least 1, or 0 for automatic",
-            ),
-            ("dropout warmup ema", lambda value: 0 <= value < 1, "must lie from 0 up to 1"),
-            ("temperature weight_decay", lambda value: value >= 0, "must not be negative"),
-            ("learning_rate clip", lambda value: value > 0, "must be above 0"),
-        )
-        faults = [
-            f"{name}={getattr(self, name):g} {rule}"
-            for names, holds, rule in rules
-            for name in names.split()
-            if not holds(getattr(self, name))
-        ]
-        if faults:
-            raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
-        loss_of(self.loss)
-
-    @abstractmethod
-    def encoder(self) -> nn.Module:
-        """The sequence encoder, `[B, T, D]` to `[B, T, D]`, freshly initialised."""
-
-    def network(self, n_items: int) -> Network:
-        """The whole network over a catalogue of `N` items, freshly initialised."""
-        head = Head(n_items, self.width, tied=self.tied, bias=self.bias, temperature=self.temperature)
-        return Network(ItemTable(n_items, self.width), self.encoder(), head, self.dropout)
-
-    def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """The network trained on all positions of the training sequences.
-
-        Raises:
-            ModelError: there is no target to train, or the loss stopped being a number.
-        """
-        model = self.suited(training.sequences, conditions.progress.say)
-        with apart(conditions):
-            return _Trainer(model, training, conditions).fit()
-
-    def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:
-        """The model with every setting that is left to the data filled in, each with its reason said.
-
-        Args:
-            sequences: what it will be trained on.
-            say: told what was chosen and why.
-        """
-        targets = sequences.n_targets
-        long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
-        length = self.length or min(max(-(-long // 10) * 10, 10), LONGEST)
-        tokens = self.batch_tokens or min(max(targets // STEPS_AN_EPOCH, FEWEST_TOKENS), MOST_TOKENS)
-        steps = max(-(-targets // tokens), 1)
-        epochs = self.epochs or max(EPOCHS, -(-FEWEST_STEPS // steps))
-        patience = self.patience or max(-(-epochs // 4), 1)
-        if not self.length:
-            say(
-                f"{self.name}: length {length}, since 95 % of the sequences have at most {long} events; "
-                f"{LONGEST} is the most that is taken"
-            )
-        if not (self.batch_tokens and self.epochs):
-            say(
-                f"{self.name}: batches of {tokens} tokens and {epochs} epochs at most, since {targets:,} targets "
-                f"make about {steps} steps an epoch"
-            )
-        return replace(self, length=length, batch_tokens=tokens, epochs=epochs, patience=patience)
-
-
-class _Trainer:
+class Trainer:
     """One fit of one network: the loop, and the state that a checkpoint keeps."""
 
     def __init__(self, model: NeuralModel, training: Training, conditions: Conditions) -> None:
@@ -158,8 +50,11 @@ class _Trainer:
                 f"{model.name}: no sequence holds two events, so there is nothing that comes next to learn from."
             )
         self.device = device_of(conditions.device)
-        self.loss: Loss = loss_of(model.loss)
-        self.network = model.network(self.sequences.n_items).to(self.device)
+        self.loss: Any = model.objective()
+        domain = model.domain(training)
+        self.network = model.network(domain).to(self.device)
+        self.inputs, self.features = domain.inputs, domain.features
+        self.feed = Feed(self.sequences, self.inputs, self.device, model.augmenting(), model.rates)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.network, model.weight_decay),
             lr=model.learning_rate,
@@ -168,6 +63,10 @@ class _Trainer:
         )
         self.average = [p.detach().clone() for p in self.network.parameters()] if model.ema else []
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
+        contrast = contrast_of(model.contrast)
+        self.contrasting = (
+            None if contrast is None else Contrasting(contrast, self.feed, self.starts, self.ends)
+        )
         self.horizon = conditions.horizon or model.epochs * len(list(self._plan(0)))
         self.step, self.epoch = 0, 0
         self.best: dict[str, Any] = {"score": -1.0, "epoch": 0, "step": 0}
@@ -210,29 +109,30 @@ class _Trainer:
             "history": self.history,
         }
         network = self.network.cpu().eval()
-        scoring = TorchScoring(network, self.model.length, self.sequences.n_items)
+        scoring = TorchScoring(network, self.inputs, self.features)
         self._check(scoring)
         name, settings = self.model.name, self.model.settings()
         return Recommender(
             self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts
         )
 
-    def _plan(self, epoch: int) -> Iterator[Ints]:
+    def _plan(self, epoch: int) -> Iterator[Stretches]:
         """The batches of an epoch: the same for the same seed, whatever was run before."""
         rng = np.random.default_rng([self.conditions.seed, epoch])
-        return batches(self.ends - self.starts, self.model.batch_tokens, rng)
+        return self.model.plan(self.sequences, self.starts, self.ends, rng)
 
     def _epoch(self, task: Any, began: float) -> bool:
         """One pass over all targets, or up to the last step that is wanted; whether it was a whole one."""
         self.network.train()
         torch.manual_seed(seed_of(self.conditions.seed, self.epoch + 1))
+        self.feed.begin(np.random.default_rng([self.conditions.seed, self.epoch, 1]))
         total, count = torch.zeros((), device=self.device), 0
         started, whole = time.monotonic(), True
-        for chosen in self._plan(self.epoch):
+        for stretches in self._plan(self.epoch):
             if self._spent(began):
                 whole = False
                 break
-            loss, m = self._batch(self.starts[chosen], self.ends[chosen])
+            loss, m = self._batch(stretches)
             total += loss * m
             count += m
             if self.step % 50 == 0:
@@ -245,16 +145,12 @@ class _Trainer:
         self.epoch += 1
         return whole
 
-    def _batch(self, starts: Ints, ends: Ints) -> tuple[Tensor, int]:
-        """One optimiser step on the windows `starts..ends`; the mean loss and how many targets it is over."""
-        n = self.sequences.n_items
-        items = pad(self.sequences.items, starts, ends, n)
-        later = pad(self.sequences.items, starts + 1, ends + 1, n)
-        flat = torch.from_numpy(np.flatnonzero(later.ravel() != n)).to(self.device)
-        targets = torch.from_numpy(later.ravel().astype(np.int64)).to(self.device)[flat]
-        states = self.network.states(torch.from_numpy(items.astype(np.int64)).to(self.device))
-        queries = states.reshape(-1, states.shape[-1])[flat]
-        loss = self.loss(queries, targets, torch.ones_like(queries[:, 0]), self.network.scorer())
+    def _batch(self, stretches: Stretches) -> tuple[Tensor, int]:
+        """One optimiser step on a batch; the mean loss and how many targets it is over."""
+        mean, count = self._learnt(self.feed.batch(stretches))
+        loss = mean
+        if self.contrasting is not None:
+            loss = mean + self.contrasting(self.network, stretches)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.model.clip)
@@ -265,7 +161,16 @@ class _Trainer:
         if self.average:
             held = min(self.model.ema, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.network.parameters()], 1 - held)
-        return loss.detach(), len(flat)
+        return mean.detach(), count
+
+    def _learnt(self, batch: Batch) -> tuple[Tensor, int]:
+        """The mean loss of a batch, and how many targets it is over."""
+        if self.network.rating is not None:
+            scores, ratings = self.network.rated(batch)
+            return self.network.rating.lost(scores, ratings) if len(scores) else scores.sum(), len(scores)
+        queries, targets = self.network.pairs(batch)
+        ones = torch.ones_like(queries[:, 0])
+        return self.loss(queries, targets, ones, self.network.scorer()), len(targets)
 
     def _judge(self) -> None:
         """Scores the validation examples and keeps the state if it is the best so far."""
@@ -274,7 +179,7 @@ class _Trainer:
         own = [p.detach().clone() for p in self.network.parameters()] if self.average else []
         if self.average:
             load_parameters(self.network, self.average)
-        scoring = TorchScoring(self.network, self.model.length, self.sequences.n_items)
+        scoring = TorchScoring(self.network, self.inputs)
         self._check(scoring)
         recommender = Recommender(
             self.training.catalogue, scoring, self.model.name, exclude_seen=self.training.exclude_seen

@@ -18,10 +18,10 @@ from ensue.export import TorchScoring
 from ensue.model import Model, Training, model_of
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
+from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.splits import last_out
-from ensue.training import NeuralModel
 
 NETWORKS: tuple[NeuralModel, ...] = (
     LSTM(width=16, length=10, epochs=12, batch_tokens=64, learning_rate=1e-2),

@@ -14,9 +14,9 @@ import pytest
 from ensue import artifacts, runtime
 from ensue.events.log import EventLog
 from ensue.model import Model, Training, models
+from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
-from ensue.training import NeuralModel
 
 NAMES = models.names()
 NETWORKS = tuple(name for name in NAMES if issubclass(models.get(name), NeuralModel))
@@ -33,10 +33,18 @@ SMALL = {
 """Settings that let any network learn the ring in under a second."""
 
 
+OWN: dict[str, dict[str, Any]] = {
+    "bert4rec": {"epochs": 60, "patience": 60, "last_share": 0.9},
+    "xlnet": {"epochs": 30, "patience": 30},
+    "transformer-xl": {"segment": 4, "memory": 8},
+}
+"""What some networks need beside: those that train a share of the places need more passes."""
+
+
 def small(name: str) -> Model:
     """The model of this name; a network with small settings, a counting model as it is."""
     kind = models.get(name)
-    return kind(**SMALL) if name in NETWORKS else kind()
+    return kind(**SMALL | OWN.get(name, {})) if name in NETWORKS else kind()
 
 
 @pytest.fixture(scope="session", params=NAMES)

@@ -8,20 +8,27 @@ import numpy as np
 import pytest
 import torch
 
+from ensue.batching import pad
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.model import Training
-from ensue.network import Network
+from ensue.network import Batch
+from ensue.neural_model import Domain, NeuralModel
 from ensue.ranking import Recommender
-from ensue.sequences import Queries, pad
-from ensue.training import NeuralModel
+from ensue.sequences import Queries
 
 
 @pytest.fixture(scope="module")
-def network(network_model: NeuralModel, ring_log: EventLog) -> Network:
+def scoring(network_model: NeuralModel, ring_log: EventLog) -> TorchScoring:
     scoring = network_model.fit(Training.of(ring_log)).scoring
     assert isinstance(scoring, TorchScoring)
-    return scoring.network
+    return scoring
+
+
+def batch_of(scoring: TorchScoring, items: np.ndarray) -> Batch:
+    """Rows of items of which nothing else is known."""
+    fields = {name: torch.from_numpy(found) for name, found in scoring.inputs.nothing(*items.shape).items()}
+    return Batch(torch.from_numpy(items.astype(np.int64)), scoring.network.items.n_items, fields)
 
 
 def test_a_history_scores_alone_as_in_a_batch(
@@ -67,43 +74,68 @@ def test_the_future_changes_no_earlier_answer(
     np.testing.assert_allclose(after[:known], before[:known], rtol=0, atol=tolerance)
 
 
-def test_padding_changes_no_state(network: Network, queries: Queries) -> None:
-    n, length = queries.n_items, 12
+def test_padding_changes_no_answer(scoring: TorchScoring, queries: Queries) -> None:
+    network, n, length = scoring.network.eval(), queries.n_items, scoring.inputs.length
     starts = np.maximum(queries.starts, queries.ends - length)
     narrow = [pad(queries.items, starts[q : q + 1], queries.ends[q : q + 1], n) for q in range(len(queries))]
     wide = np.full((len(narrow), length), n, dtype=np.int64)
     for row, items in enumerate(narrow):
         wide[row, : items.shape[1]] = items
     with torch.no_grad():
-        padded = network.states(torch.from_numpy(wide))
         for row, items in enumerate(narrow):
-            plain = network.states(torch.from_numpy(items.astype(np.int64)))[0]
-            torch.testing.assert_close(padded[row, : len(plain)], plain, rtol=0, atol=1e-5)
+            steps = torch.arange(items.shape[1])
+            padded = network.answers(batch_of(scoring, wide), torch.full_like(steps, row), steps)
+            plain = network.answers(batch_of(scoring, items), torch.zeros_like(steps), steps)
+            torch.testing.assert_close(padded, plain, rtol=0, atol=1e-5)
 
 
-def test_padding_is_no_item(network: Network) -> None:
+def test_an_event_at_a_time_is_the_whole_history(scoring: TorchScoring, queries: Queries) -> None:
+    """A state that is advanced event by event answers as the whole history does, up to the window's length."""
+    network, length = scoring.network.eval(), scoring.inputs.length
+    if not network.causal:
+        pytest.skip(
+            "its answers depend on what a later event makes of the earlier ones: it begins anew each time"
+        )
+    rows = np.stack(
+        [queries.items[start : start + length] for start in queries.starts[queries.lengths >= length]]
+    )
+    whole = batch_of(scoring, rows)
+    with torch.no_grad():
+        states = network.states(whole)
+        state = network.begin(len(rows))
+        for step in range(length):
+            fields = {
+                name: values if values.dim() == 1 else values[:, step : step + 1]
+                for name, values in whole.fields.items()
+            }
+            event = Batch(whole.items[:, step : step + 1], whole.n_items, fields)
+            out, state = network.step(event, state)
+            torch.testing.assert_close(out, states[:, step], rtol=0, atol=1e-5)
+
+
+def test_padding_is_no_item(scoring: TorchScoring) -> None:
     """The index after the last item reads as zeros: no row of the table belongs to it, the first least of all."""
-    n = network.items.n_items
-    vectors = network.items(torch.tensor([[0, n, n - 1]]))
-    assert torch.equal(vectors[0, 0], network.items.weight[0])
-    assert torch.equal(vectors[0, 1], torch.zeros(16))
-    assert torch.equal(vectors[0, 2], network.items.weight[n - 1])
+    items = scoring.network.items
+    n = items.n_items
+    vectors = items(torch.tensor([[0, n, n - 1]]))
+    assert torch.equal(vectors[0, 0], items.weight[0])
+    assert torch.equal(vectors[0, 1], torch.zeros_like(items.weight[0]))
+    assert torch.equal(vectors[0, 2], items.weight[n - 1])
 
 
 def test_a_larger_maximum_length_changes_no_short_history(
-    network_model: NeuralModel, network: Network, queries: Queries
+    network_model: NeuralModel, scoring: TorchScoring, queries: Queries
 ) -> None:
     """Weights that the length makes larger are one row per position: the longer network begins with the same ones."""
-    n = queries.n_items
-    longer = replace(network_model, length=3 * network_model.length).network(n).eval()
+    network, length = scoring.network, 3 * network_model.length
+    inputs = replace(scoring.inputs, length=length)
+    domain = Domain(queries.n_items, np.ones(queries.n_items, dtype=np.int64), inputs)
+    longer = replace(network_model, length=length).network(domain).eval()
     for name, weight in longer.state_dict().items():
         weight[: len(network.state_dict()[name])] = network.state_dict()[name]
     short = queries[queries.lengths <= network_model.length]
     np.testing.assert_allclose(
-        TorchScoring(longer, 3 * network_model.length, n).score(short),
-        TorchScoring(network, network_model.length, n).score(short),
-        rtol=0,
-        atol=1e-5,
+        TorchScoring(longer, inputs).score(short), scoring.score(short), rtol=0, atol=1e-5
     )
 
 

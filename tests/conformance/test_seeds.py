@@ -15,8 +15,8 @@ import torch
 from ensue.errors import ModelError
 from ensue.events.log import EventLog
 from ensue.model import Conditions, Model, Training
+from ensue.neural_model import NeuralModel
 from ensue.sequences import Queries
-from ensue.training import NeuralModel
 
 
 def test_same_seed_same_bits(model: Model, ring_log: EventLog, queries: Queries) -> None:
@@ -71,7 +71,7 @@ import hashlib, sys
 from ensue.model import Conditions, Training, models
 from ensue.events.log import EventLog
 from ensue.sequences import Queries
-from ensue.training import NeuralModel
+from ensue.neural_model import NeuralModel
 import polars as pl
 
 rows = [(f"u{u}", "ABCDEFGHIJ"[(u + step) % 10]) for u in range(20) for step in range(21)]

@@ -16,9 +16,9 @@ import pytest
 from ensue import artifacts
 from ensue.events.log import EventLog
 from ensue.model import Model, Training, models
+from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
-from ensue.training import NeuralModel
 
 HISTORIES = [["A"], ["C", "D"], ["E", "unheard of"], [], ["J", "A", "B"] * 9]
 

@@ -11,8 +11,8 @@ import pytest
 from ensue.errors import ModelError
 from ensue.events.log import EventLog
 from ensue.model import Model, Training
+from ensue.neural_model import NeuralModel
 from ensue.sequences import Queries
-from ensue.training import NeuralModel
 
 LENGTHS = (2, 9, 3, 1, 3, 2, 8, 1, 4, 30)
 
@@ -35,7 +35,11 @@ def test_an_epoch_trains_every_target_once(
     facts = model.fit(Training.of(log_of(LENGTHS))).facts
     targets = sum(LENGTHS) - len(LENGTHS)
     assert facts["targets_per_epoch"] == targets
-    assert [epoch["targets"] for epoch in facts["history"]] == [targets, targets]
+    trained = [epoch["targets"] for epoch in facts["history"]]
+    if model.causal:
+        assert trained == [targets, targets]
+    else:  # some of the places, drawn anew in each epoch
+        assert all(0 < count <= 2 * targets for count in trained)
 
 
 def test_sequences_of_one_event_train_nothing_and_break_nothing(model: Model) -> None:
@@ -80,5 +84,7 @@ def test_a_last_batch_of_one(network_model: NeuralModel) -> None:
             .fit(Training.of(log_of(lengths)))
             .facts
         )
-        assert facts["steps"] == batches
-        assert facts["history"][0]["targets"] == 33 * 5
+        if type(network_model).plan is NeuralModel.plan:
+            assert facts["steps"] == batches
+        if network_model.causal:
+            assert facts["history"][0]["targets"] == 33 * 5

@@ -1,4 +1,4 @@
-"""Popularity: what everybody takes, of all time or of late."""
+"""Popularity: what everybody takes, of all time or of late, of a category or in a segment."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
+from ensue.models.counting.groups import CategoryScoring, SegmentScoring
 from ensue.ranking import POPULARITY_SHARE, Parts, Recommender, Scores
 from ensue.sequences import Queries
 
@@ -45,18 +46,55 @@ class PopularScoring:
 
 @dataclass(frozen=True)
 class Popular(Model):
-    """Popularity of all time: the share of each item in the training events."""
+    """Popularity of all time: the share of each item in the training events, of all or of a group of them.
+
+    - `category="genres"` is popularity by category, a column of the item table. The next category is that of an event
+      of the history, or with the weight of one more event that of any training event; the next item is any of that
+      category, by popularity. An item of several categories belongs to each in equal parts.
+    - `segment="country"` is popularity by segment, a column of the log: the share of each item in the training events
+      with the value that the last event of the history has, with the weight of one event that of all. A history
+      whose last event has no such value, or one that training has not seen, is answered by popularity of all.
+
+    Attributes:
+        category: column of the item table; text is cut at "|" into several categories. "" asks for none.
+        segment: column of the log. "" asks for none; only one of the two can be asked for.
+    """
 
     name: ClassVar[str] = "popular"
     summary: ClassVar[str] = "what everybody takes"
 
+    category: str = ""
+    segment: str = ""
+
+    def __post_init__(self) -> None:
+        if self.category and self.segment:
+            raise ConfigError(
+                f"popular: category={self.category!r} and segment={self.segment!r}: take one of the two."
+            )
+
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """The shares of the training events."""
-        scoring = PopularScoring(training.catalogue.share)
+        """The shares of the training events.
+
+        Raises:
+            ModelError: the column is not there.
+        """
+        scoring: PopularScoring | CategoryScoring | SegmentScoring
+        if self.category:
+            scoring = CategoryScoring.of(training.catalogue, self.category)
+        elif self.segment:
+            scoring = SegmentScoring.of(training.sequences, training.catalogue, self.segment)
+        else:
+            scoring = PopularScoring(training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
-    def restore(self, parts: Parts, catalogue: Catalogue) -> PopularScoring:
+    def restore(
+        self, parts: Parts, catalogue: Catalogue
+    ) -> PopularScoring | CategoryScoring | SegmentScoring:
         """The stored shares."""
+        if self.category:
+            return CategoryScoring.restored(parts, catalogue)
+        if self.segment:
+            return SegmentScoring.restored(parts, catalogue)
         return PopularScoring.restored(parts, catalogue)
 
 

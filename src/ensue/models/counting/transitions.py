@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,21 +104,37 @@ class TransitionScoring:
         """
         n = len(catalogue)
         data, indices, indptr = (parts.arrays[f"table.{part}"] for part in ("data", "indices", "indptr"))
-        _check_table(data, indices, indptr, n)
+        check_table(data, indices, indptr, n, n)
         table = sp.csr_array((data, indices, indptr), shape=(n, n))
         return cls(table, int(parts.settings["last"]), float(parts.settings["decay"]), catalogue.share)
 
 
-def _check_table(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], n: int) -> None:
+def row_blocks(costs: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that cost at most so much together; a row that costs more is a range of its own."""
+    total, first = np.concatenate([[0], np.cumsum(costs)]), 0
+    while first < len(costs):
+        after = max(int(np.searchsorted(total, total[first] + most, side="right")) - 1, first + 1)
+        yield first, after
+        first = after
+
+
+def check_table(
+    data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], rows: int, columns: int
+) -> None:
+    """Nothing, if three stored arrays make a sparse table of this shape.
+
+    Raises:
+        ArtifactError: they do not.
+    """
     sound = (
-        len(indptr) == n + 1
+        len(indptr) == rows + 1
         and indptr[0] == 0
         and indptr[-1] == len(data) == len(indices)
         and bool((np.diff(indptr) >= 0).all())
-        and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < n))
+        and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < columns))
         and bool(np.isfinite(data).all())
     )
     if not sound:
         raise ArtifactError(
-            f"The stored table does not fit its {n} items: the artifact is damaged, save it anew."
+            f"The stored table does not fit its {columns} items: the artifact is damaged, save it anew."
         )

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ensue.errors import ConfigError
-from ensue.training import NeuralModel
+from ensue.errors import ConfigError, nearest
+from ensue.network import Batch, Encoder, State
+from ensue.neural_model import NeuralModel
+
+ACTIVATIONS = ("tanh", "relu")
 
 
-class RecurrentEncoder(nn.Module):
+class Elman(nn.RNN):
+    """Torch's plain recurrent layers, which go into an exported graph as one operator each, for any number of steps.
+
+    Torch's own export of these layers writes out one copy of the cell for each step of the example.
+    """
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """`[B, T, D]` inputs to `[B, T, H]` states of the top layer and `[L, B, H]` last states of all."""
+        if not torch.compiler.is_exporting():
+            return super().forward(x, state)
+        states, last = x.transpose(0, 1), []
+        for layer in range(self.num_layers):
+            weights = [
+                self.get_parameter(f"{name}_l{layer}")
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            ]
+            w, u, bias = weights[0][None], weights[1][None], torch.cat((weights[2], weights[3]))[None]
+            states = torch.onnx.ops.symbolic(
+                "RNN",
+                (states, w, u, bias),
+                {"hidden_size": self.hidden_size, "activations": [self.nonlinearity.capitalize()]},
+                dtype=x.dtype,
+                shape=(x.shape[1], 1, x.shape[0], self.hidden_size),
+            ).squeeze(1)
+            last.append(states[-1])
+        return states.transpose(0, 1), torch.stack(last)
+
+
+class RecurrentEncoder(Encoder):
     """A stack of recurrent layers, with dropout between them and a norm at the end: `[B, T, D]` to `[B, T, D]`.
 
     Args:
@@ -21,19 +53,33 @@ class RecurrentEncoder(nn.Module):
         hidden: units of each layer.
         layers: how many.
         dropout: share of the layers' outputs set to zero while training.
-        memory: how many steps the gates begin by remembering; 0 begins with gates that are half open.
+        memory: how many steps the gates of an LSTM begin by remembering; 0 begins with gates that are half open.
+        inputs: size of the inputs, where it is not `D`.
+        norm: bring the state after each step to mean 0 and variance 1.
+        settings: of the kind of layer alone.
     """
 
     def __init__(
-        self, cell: type[nn.LSTM], width: int, hidden: int, layers: int, dropout: float, memory: int = 0
+        self,
+        cell: Callable[..., nn.RNNBase],
+        width: int,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        memory: int = 0,
+        *,
+        inputs: int = 0,
+        norm: bool = True,
+        **settings: str,
     ) -> None:
         super().__init__()
+        between = dropout if layers > 1 else 0.0
         self.recurrence = cell(
-            width, hidden, num_layers=layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
+            inputs or width, hidden, num_layers=layers, batch_first=True, dropout=between, **settings
         )
         self.out = nn.Linear(hidden, width) if hidden != width else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         if memory:
             self._remember(memory)
 
@@ -47,15 +93,91 @@ class RecurrentEncoder(nn.Module):
             elif name.startswith("bias_hh"):
                 bias.data[: bias.shape[0] // 2] = 0
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """`[B, T, D]` the state after each step."""
-        states, _ = self.recurrence(inputs)
+    def finished(self, states: Tensor) -> Tensor:
+        """`[..., D]` what the head reads, from `[..., H]` states of the top layer."""
         normed: Tensor = self.norm(self.out(self.dropout(states)))
         return normed
 
+    def forward(self, x: Tensor, batch: Batch) -> Tensor:
+        """`[B, T, D]` the state after each step."""
+        states, _ = self.recurrence(x)
+        return self.finished(states)
+
+    def begin(self, rows: int) -> State:
+        """Zeros, `[B, L, H]`: the states of the layers, and for an LSTM their cells too."""
+        weight = self.recurrence.get_parameter("weight_hh_l0")
+        kinds = 2 if isinstance(self.recurrence, nn.LSTM) else 1
+        return (weight.new_zeros(rows, self.recurrence.num_layers, self.recurrence.hidden_size),) * kinds
+
+    def step(self, x: Tensor, state: State, batch: Batch) -> tuple[Tensor, State]:
+        """`[B, D]` the state after one more event, and all that the next step needs."""
+        held = tuple(part.transpose(0, 1).contiguous() for part in state)
+        gated = isinstance(self.recurrence, nn.LSTM)
+        states, last = self.recurrence(x[:, None], held if gated else held[0])
+        parts = last if gated else (last,)
+        return self.finished(states[:, 0]), tuple(part.transpose(0, 1) for part in parts)
+
 
 @dataclass(frozen=True)
-class LSTM(NeuralModel):
+class _Recurrent(NeuralModel):
+    """What the recurrent networks have in common.
+
+    Attributes:
+        hidden: units of each layer; 0 takes the width of the item vectors.
+        layers: how many layers.
+    """
+
+    hidden: int = 0
+    layers: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden < 0 or self.layers < 1:
+            raise ConfigError(
+                f"{self.name}: hidden={self.hidden}, layers={self.layers}: "
+                "hidden is at least 1, or 0 for the width; layers are at least 1."
+            )
+
+
+@dataclass(frozen=True)
+class RNN(_Recurrent):
+    """A plain recurrent network: h_t = f(W x_t + U h_{t-1} + b), scored against the item vectors.
+
+    It has no gates, so what it has read fades, or grows, by the same matrix at every step: a few events of memory.
+
+    Attributes:
+        hidden: units of each layer; 0 takes the width of the item vectors.
+        layers: how many layers.
+        activation: f, "tanh" or "relu".
+
+    References:
+        Elman, "Finding structure in time", Cognitive Science 14(2), 1990; relu units as in Le, Jaitly, Hinton, "A
+        simple way to initialize recurrent networks of rectified linear units", arXiv:1504.00941.
+    """
+
+    name: ClassVar[str] = "rnn"
+    summary: ClassVar[str] = "a recurrent network without gates"
+
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activation not in ACTIVATIONS:
+            known = " or ".join(ACTIVATIONS)
+            raise ConfigError(
+                f"rnn: activation='{self.activation}' must be {known}.{nearest(self.activation, ACTIVATIONS)}"
+            )
+
+    def encoder(self) -> Encoder:
+        """The recurrent stack."""
+        hidden = self.hidden or self.width
+        return RecurrentEncoder(
+            Elman, self.width, hidden, self.layers, self.dropout, nonlinearity=self.activation
+        )
+
+
+@dataclass(frozen=True)
+class LSTM(_Recurrent):
     """Long short-term memory over the history, scored against the item vectors.
 
     Attributes:
@@ -73,21 +195,37 @@ class LSTM(NeuralModel):
     name: ClassVar[str] = "lstm"
     summary: ClassVar[str] = "a recurrent network with gates"
 
-    hidden: int = 0
-    layers: int = 1
     memory: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 0 or self.layers < 1:
-            raise ConfigError(
-                f"lstm: hidden={self.hidden}, layers={self.layers}: "
-                "hidden is at least 1, or 0 for the width; layers are at least 1."
-            )
         if self.memory < 0 or self.memory in (1, 2):
             raise ConfigError(f"lstm: memory={self.memory} must be at least 3 steps, or 0 for none.")
 
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Encoder:
         """The recurrent stack."""
         hidden = self.hidden or self.width
         return RecurrentEncoder(nn.LSTM, self.width, hidden, self.layers, self.dropout, self.memory)
+
+
+@dataclass(frozen=True)
+class GRU(_Recurrent):
+    """Gated recurrent units over the history, scored against the item vectors.
+
+    r, z = sigmoid(W x_t + U h_{t-1} + b); n = tanh(W x_t + b + r (U h_{t-1} + b')); h_t = (1 - z) n + z h_{t-1}. The
+    reset gate r acts on the product with U, as in the fused kernels, and not on h_{t-1} before it.
+
+    Attributes:
+        hidden: units of each layer; 0 takes the width of the item vectors.
+        layers: how many layers.
+
+    References:
+        Cho et al., "Learning phrase representations using RNN encoder-decoder", EMNLP 2014, equations 5 to 8.
+    """
+
+    name: ClassVar[str] = "gru"
+    summary: ClassVar[str] = "a recurrent network with two gates"
+
+    def encoder(self) -> Encoder:
+        """The recurrent stack."""
+        return RecurrentEncoder(nn.GRU, self.width, self.hidden or self.width, self.layers, self.dropout)

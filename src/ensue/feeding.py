@@ -1,0 +1,159 @@
+"""Training batches as tensors: stretches of the flat arrays of events, padded, with the items that came next.
+
+What is augmented is augmented here, batch by batch, from the generator of the epoch: validation and test never are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ensue.augment import Augmentation, Ragged, one_of, similar_items
+from ensue.batching import Ints, Stretches, pad, ranges
+from ensue.errors import ConfigError
+from ensue.inputs import USER, Inputs
+from ensue.network import Batch
+from ensue.sequences import Sequences
+
+
+@dataclass(frozen=True)
+class Augmenting:
+    """What is done to training rows before they are learnt from.
+
+    Attributes:
+        choices: each row that is augmented draws one of them.
+        share: of the rows that are.
+    """
+
+    choices: tuple[Augmentation, ...] = ()
+    share: float = 0.5
+
+
+class Feed:
+    """Makes the batches of one fit.
+
+    Args:
+        sequences: what is trained on.
+        inputs: the columns that the network reads.
+        device: where it is trained.
+        augmenting: what is done to rows first.
+        ratings: whether ratings are trained.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        inputs: Inputs,
+        device: torch.device,
+        augmenting: Augmenting = Augmenting(),
+        ratings: bool = False,
+    ) -> None:
+        self.sequences, self.inputs, self.device, self.augmenting = sequences, inputs, device, augmenting
+        self.flat = inputs.flat(sequences)
+        self.users = inputs.rows(sequences.users, len(sequences)) if USER in inputs.reads else None
+        self.ratings = sequences.rating if ratings else None
+        self.rng = np.random.default_rng(0)
+        self.similar: NDArray[np.int32] | None = None
+        if any(choice.uses_similar for choice in augmenting.choices):
+            self.similar = similar_items(Ragged.of(sequences.items, sequences.offsets), sequences.n_items)
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Takes the random numbers of an epoch."""
+        self.rng = rng
+
+    def batch(self, stretches: Stretches) -> Batch:
+        """The batch of some stretches, a share of them augmented."""
+        starts, ends = stretches.starts, stretches.ends
+        augmented = np.zeros(len(starts), dtype=np.bool_)
+        if self.augmenting.choices:
+            if stretches.fresh is not None:
+                raise ConfigError(
+                    "Rows that go on from batch to batch cannot be augmented: leave augment out."
+                )
+            augmented = self.rng.random(len(starts)) < self.augmenting.share
+        if augmented.any():
+            view = self.view(starts[augmented], ends[augmented] + 1)
+            if (view.lengths > 1).any() or not augmented.all():
+                return self._mixed(Stretches(starts[~augmented], ends[~augmented]), view, starts[augmented])
+        return self._plain(stretches)
+
+    def view(self, starts: Ints, ends: Ints) -> Ragged:
+        """A view of some stretches, each by one of the augmentations."""
+        return one_of(self.augmenting.choices, self._ragged(starts, ends), self.rng, self.similar)
+
+    def views(self, stretches: Stretches) -> Batch:
+        """The batch of one view of each stretch with its last event, for what compares views with each other."""
+        view = self.view(stretches.starts, stretches.ends + 1)
+        return self._of(view, view.offsets[:-1], view.offsets[1:], stretches.starts)
+
+    def whole(self, stretches: Stretches) -> Batch:
+        """The batch of the stretches' inputs as they are."""
+        ragged = self._ragged(stretches.starts, stretches.ends)
+        return self._of(ragged, ragged.offsets[:-1], ragged.offsets[1:], stretches.starts)
+
+    def _ragged(self, starts: Ints, ends: Ints) -> Ragged:
+        """The events of some stretches, with their places in the flat arrays."""
+        _, places = ranges(starts, ends)
+        offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+        return Ragged(self.sequences.items[places], offsets, np.zeros(len(places), dtype=bool), places)
+
+    def _plain(self, stretches: Stretches) -> Batch:
+        n, starts, ends = self.sequences.n_items, stretches.starts, stretches.ends
+        items = pad(self.sequences.items, starts, ends, n)
+        later = pad(self.sequences.items, starts + 1, ends + 1, n)
+        fresh = None if stretches.fresh is None else torch.from_numpy(stretches.fresh).to(self.device)
+        batch = self._tensors(items, later, self.inputs.padded(self.flat, starts, ends), starts, fresh)
+        return batch if self.ratings is None else self._rated(batch, self.ratings, starts + 1, ends + 1)
+
+    def _mixed(self, plain: Stretches, view: Ragged, begun: Ints) -> Batch:
+        """Rows as they are, and after them rows of a view: inputs are all events but the last."""
+        own = self._ragged(plain.starts, plain.ends + 1)
+        both = Ragged(
+            np.concatenate([own.items, view.items]),
+            np.concatenate([own.offsets, own.offsets[-1] + view.offsets[1:]]),
+            np.concatenate([own.masked, view.masked]),
+            np.concatenate([own.places, view.places]),
+        )
+        starts = np.concatenate([plain.starts, begun])
+        enough = both.lengths > 1
+        return self._of(
+            both, both.offsets[:-1][enough], both.offsets[1:][enough] - 1, starts[enough], later=True
+        )
+
+    def _of(self, view: Ragged, starts: Ints, ends: Ints, begun: Ints, later: bool = False) -> Batch:
+        """A batch of stretches of a view; a masked event is read as no item."""
+        n = self.sequences.n_items
+        items = pad(np.where(view.masked, np.int32(n), view.items), starts, ends, n)
+        after = pad(view.items, starts + 1, ends + 1, n) if later else None
+        flat = {name: values[view.places] for name, values in self.flat.items()}
+        batch = self._tensors(items, after, self.inputs.padded(flat, starts, ends), begun)
+        if self.ratings is None or not later:
+            return batch
+        return self._rated(batch, self.ratings[view.places], starts + 1, ends + 1)
+
+    def _rated(self, batch: Batch, ratings: NDArray[np.float32], starts: Ints, ends: Ints) -> Batch:
+        """The batch with the ratings of the items that came next."""
+        padded = torch.from_numpy(pad(ratings, starts, ends, np.nan)).to(self.device)
+        return replace(batch, later_rating=padded)
+
+    def _tensors(
+        self,
+        items: NDArray[np.int32],
+        later: NDArray[np.int32] | None,
+        arrays: dict[str, NDArray[np.generic]],
+        begun: Ints,
+        fresh: torch.Tensor | None = None,
+    ) -> Batch:
+        """The batch of padded arrays, whose rows begin at these places of the flat arrays."""
+        if self.users is not None:
+            arrays[USER] = self.users[np.searchsorted(self.sequences.offsets, begun, side="right") - 1]
+        return Batch(
+            torch.from_numpy(items.astype(np.int64)).to(self.device),
+            self.sequences.n_items,
+            {name: torch.from_numpy(arrays[name]).to(self.device) for name in self.inputs.reads},
+            None if later is None else torch.from_numpy(later.astype(np.int64)).to(self.device),
+            fresh,
+        )

@@ -1,0 +1,182 @@
+"""What a network reads beside items: other columns of the events, encoded as it has learnt them.
+
+Training, validation, evaluation and serving all make their batches here, so that a column means the same in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ensue.batching import Ints, pad, shared_windows
+from ensue.encodings import CALENDAR, Encodings
+from ensue.errors import ArtifactError, ModelError, nearest
+from ensue.sequences import MISSING_TIME, Queries, Sequences
+
+TIME, USER, RATING, GAP = "time", "user", "rating", "gap"
+
+GAPS = 32
+"""Gaps are told apart by powers of two: bucket b holds those of `2^b - 1` to below `2^(b+1) - 1` seconds."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def gaps(time: Ints) -> Ints:
+    """`[B, T]` the bucket of the time since the event before in the row; `GAPS` where either time is not known.
+
+    Args:
+        time: `[B, T]` microseconds, `MISSING_TIME` where unknown. The first event of a row has no event before it.
+    """
+    earlier = np.concatenate([np.full_like(time[:, :1], MISSING_TIME), time[:, :-1]], axis=1)
+    known = (time != MISSING_TIME) & (earlier != MISSING_TIME)
+    seconds = np.maximum(np.where(known, time, 0) - np.where(known, earlier, 0), 0) / 1e6
+    bucket = np.minimum(np.log2(seconds + 1).astype(np.int64), GAPS - 1)
+    return np.where(known, bucket, GAPS)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The columns that a network reads, in the order in which it takes them.
+
+    Attributes:
+        reads: "time" (int64 microseconds), "user" (one code for each row), "gap" (a bucket), "hour", "weekday", "month"
+            (UTC), and encoded columns of the events.
+        encodings: of every column but time and gap, as fitted on training events.
+        length: the most events of a history that the network sees.
+        causal: whether histories that begin at one event can share a row.
+    """
+
+    reads: tuple[str, ...] = ()
+    encodings: Encodings = field(default_factory=Encodings)
+    length: int = 1
+    causal: bool = True
+
+    @classmethod
+    def fit(cls, sequences: Sequences, reads: tuple[str, ...], length: int, causal: bool) -> Inputs:
+        """What is read, with encodings fitted on training sequences.
+
+        Raises:
+            ModelError: a column is wanted that the log does not have.
+        """
+        columns = _columns(sequences, reads)
+        if sequences.users is not None:
+            columns[USER] = sequences.users
+        timed = {TIME, GAP, *CALENDAR}
+        for name in reads:
+            if name in timed - set(columns) and sequences.time is None:
+                raise ModelError(f"the log has no times, so there is no '{name}' to read: leave it out.")
+            if name not in timed | set(columns):
+                has = ", ".join(sorted(columns)) or "none"
+                raise ModelError(
+                    f"the log has no column '{name}' to read; it has {has}.{nearest(name, columns)}"
+                )
+        wanted = tuple(name for name in reads if name not in (TIME, GAP))
+        return cls(reads, Encodings.fit(columns, wanted), length, causal)
+
+    def flat(self, queries: Queries | Sequences) -> Arrays:
+        """`[E]` the events' columns, encoded; missing where these events do not carry them."""
+        n, columns = len(queries.items), _columns(queries, self.reads)
+        wanted = [name for name in self.reads if name not in (TIME, GAP, USER)]
+        found: Arrays = {}
+        for name in wanted:
+            encoding = self.encodings[name]
+            held = encoding.source in columns
+            found[name] = encoding.codes(columns[encoding.source]) if held else encoding.missing(n)
+        if {TIME, GAP} & set(self.reads):
+            found[TIME] = np.full(n, MISSING_TIME) if queries.time is None else queries.time
+        return found
+
+    def rows(self, users: pl.Series | None, n: int) -> NDArray[Any]:
+        """`[n]` the code of each user; the code of a missing one where nobody is named."""
+        return self.encodings[USER].missing(n) if users is None else self.encodings[USER].codes(users)
+
+    def padded(self, flat: Mapping[str, NDArray[Any]], starts: Ints, ends: Ints) -> Arrays:
+        """The columns of some stretches, `[B, T]`, right-padded as missing; all that is read but the user."""
+        found = {
+            name: pad(
+                values, starts, ends, MISSING_TIME if name == TIME else self.encodings[name].missing(1)[0]
+            )
+            for name, values in flat.items()
+        }
+        if GAP in self.reads:
+            found[GAP] = gaps(found[TIME])
+        return found
+
+    def feeds(self, queries: Queries, tokens: int) -> Iterator[tuple[Ints, Arrays]]:
+        """What a network is fed to answer queries of at least one event each, batch by batch.
+
+        Args:
+            queries: histories, with the columns that are known of them.
+            tokens: the most `rows x longest row` of a batch.
+
+        Yields:
+            `(which [q], arrays)`: "items" `[B, T]`, "rows" `[q]`, "steps" `[q]`, and what is read beside them.
+        """
+        flat = self.flat(queries)
+        codes = self.rows(queries.users, len(queries)) if USER in self.reads else None
+        batches = shared_windows(queries.starts, queries.ends, self.length, tokens, self.causal)
+        for which, first, last, rows, steps in batches:
+            items = pad(queries.items, first, last, queries.n_items).astype(np.int64)
+            found = self.padded(flat, first, last)
+            if codes is not None:
+                found[USER] = np.empty(len(first), dtype=codes.dtype)
+                found[USER][rows] = codes[which]
+            arrays = {"items": items, "rows": rows, "steps": steps}
+            yield which, arrays | {name: found[name] for name in self.reads}
+
+    def nothing(self, rows: int, steps: int) -> Arrays:
+        """What is read of `B` rows of `T` events of which nothing is known but the items."""
+        count = rows * steps
+        unknown = Queries(
+            np.zeros(count, dtype=np.int32), np.arange(rows) * steps, np.arange(1, rows + 1) * steps, 1
+        )
+        found = self.padded(self.flat(unknown), unknown.starts, unknown.ends)
+        if USER in self.reads:
+            found[USER] = self.rows(None, rows)
+        return {name: found[name] for name in self.reads}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the vocabularies, which `encodings.table()` holds."""
+        return {
+            "length": self.length,
+            "causal": self.causal,
+            "reads": list(self.reads),
+            "encodings": self.encodings.to_json(),
+        }
+
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], table: pl.DataFrame | None) -> Inputs:
+        """What `to_json` and the table of vocabularies describe.
+
+        Raises:
+            ArtifactError: they are damaged, or do not fit each other.
+        """
+        length, reads = settings.get("length"), settings.get("reads", [])
+        if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+            raise ArtifactError("model.json gives no window length; copy or save the model anew.")
+        if not isinstance(reads, list) or not all(isinstance(name, str) for name in reads):
+            raise ArtifactError(
+                "model.json gives no list of what its network reads; copy or save the model anew."
+            )
+        described = settings.get("encodings", [])
+        encodings = Encodings.restored(described, Encodings().table() if table is None else table)
+        for name in reads:
+            if name not in (TIME, GAP, *encodings.entries):
+                raise ArtifactError(f"The encoding of '{name}' is missing; copy or save the model anew.")
+        return cls(tuple(reads), encodings, length, bool(settings.get("causal", True)))
+
+
+def _columns(events: Queries | Sequences, reads: tuple[str, ...]) -> dict[str, pl.Series]:
+    """The columns of some events that are encoded value by value."""
+    columns = dict(events.context)
+    if events.rating is not None:
+        columns[RATING] = pl.Series(RATING, events.rating).fill_nan(None)
+    if events.time is not None and set(CALENDAR) & set(reads):
+        known = events.time != MISSING_TIME
+        columns[TIME] = pl.Series(TIME, events.time).set(pl.Series(~known), None)
+    return columns

@@ -1,0 +1,51 @@
+"""Items that came after training: a network that reads features scores them, though nobody has taken them yet."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import polars as pl
+import torch
+
+from ensue.errors import ModelError
+from ensue.export import TorchScoring
+from ensue.item_features import FeatureItems
+from ensue.ranking import Recommender
+
+
+def extended(recommender: Recommender, items: pl.DataFrame) -> Recommender:
+    """The same recommender over a catalogue that holds new items as well; every old one keeps its place.
+
+    Args:
+        recommender: a network as it was fitted, with `features`.
+        items: a table with the column `item` and the columns that the features are read from; those already known are
+            left as they are.
+
+    Raises:
+        ModelError: the model does not work out vectors of items from their features, or scores by a table of its own.
+        DataError: an item has no id, or ids are not text.
+    """
+    scoring = recommender.scoring
+    if not isinstance(scoring, TorchScoring) or not isinstance(scoring.network.items, FeatureItems):
+        raise ModelError(
+            f"{recommender.model} knows items by their events alone, so it cannot score new ones: fit a network with "
+            "features=[...], and extend it as it was fitted."
+        )
+    if scoring.network.head.table is not None:
+        raise ModelError(
+            f"{recommender.model} scores by a table of its own, in which new items have no row: fit it tied."
+        )
+    catalogue = recommender.catalogue.extend(items)
+    if catalogue.features is None or scoring.features is None:
+        raise ModelError(f"{recommender.model} has no features of its items: fit it with features=[...].")
+    network = copy.deepcopy(scoring.network)
+    vectors = network.items
+    if isinstance(vectors, FeatureItems):
+        vectors.extended(scoring.features.arrays(catalogue.features))
+    head, more = network.head, len(catalogue) - len(recommender.catalogue)
+    if head.bias is not None:
+        head.bias = torch.nn.Parameter(torch.cat([head.bias.detach(), head.bias.new_zeros(more)]))
+    if head.counts is not None:
+        head.counts = torch.cat([head.counts, head.counts.new_zeros(more)])
+    return replace(recommender, catalogue=catalogue, scoring=replace(scoring, network=network))
