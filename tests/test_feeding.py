@@ -1,0 +1,94 @@
+"""Training batches, augmented or not, and the views that are compared with each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ensue.augment import augmentation_of
+from ensue.batching import Stretches, windows
+from ensue.contrast import Contrast, Contrasting
+from ensue.errors import ConfigError
+from ensue.events.log import EventLog
+from ensue.feeding import Augmenting, Feed
+from ensue.inputs import Inputs
+from ensue.model import Training, model_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def training(ring_log: EventLog) -> Training:
+    return Training.of(ring_log, exclude_seen=False)
+
+
+def test_a_batch_holds_inputs_and_what_came_next(training: Training) -> None:
+    feed = Feed(training.sequences, Inputs(length=5), CPU)
+    batch = feed.batch(Stretches(np.array([0, 21]), np.array([3, 22])))
+    items = training.sequences.items
+    assert batch.items.tolist() == [items[:3].tolist(), [items[21], 10, 10]]
+    assert batch.later is not None
+    assert batch.later.tolist() == [items[1:4].tolist(), [items[22], 10, 10]]
+
+
+def test_augmented_rows_are_views_and_the_rest_stays(training: Training) -> None:
+    """Of 20 rows about half are cropped to 60 %; every row goes on by one in the ring, whatever was cut."""
+    sequences = training.sequences
+    starts = sequences.offsets[:-1]
+    feed = Feed(sequences, Inputs(length=20), CPU, Augmenting((augmentation_of("crop"),), 0.5))
+    feed.begin(np.random.default_rng(0))
+    batch = feed.batch(Stretches(starts, starts + 20))
+    lengths = (batch.items != 10).sum(dim=1).tolist()
+    assert set(lengths) == {20, int(0.6 * 21) - 1}
+    assert 4 <= lengths.count(20) <= 16
+    ids = np.array(["ABCDEFGHIJ".index(i) for i in training.catalogue.ids] + [-1])
+    assert batch.later is not None
+    now, later = ids[batch.items.numpy()], ids[batch.later.numpy()]
+    assert ((now + 1) % 10 == later)[now >= 0].all()
+
+
+def test_a_masked_event_is_read_as_nothing_and_still_guessed(training: Training) -> None:
+    feed = Feed(training.sequences, Inputs(length=20), CPU, Augmenting((augmentation_of("mask"),), 1.0))
+    feed.begin(np.random.default_rng(0))
+    batch = feed.batch(Stretches(np.array([0]), np.array([20])))
+    assert batch.later is not None
+    assert (batch.later != 10).sum() == 20
+    assert 0 < int((batch.items == 10).sum()) < 20
+
+
+def test_rows_that_go_on_are_not_augmented(training: Training) -> None:
+    feed = Feed(training.sequences, Inputs(length=20), CPU, Augmenting((augmentation_of("crop"),), 1.0))
+    with pytest.raises(ConfigError, match="cannot be augmented"):
+        feed.batch(Stretches(np.array([0]), np.array([1]), np.array([True])))
+
+
+def test_a_view_by_target_ends_before_the_same_item(training: Training) -> None:
+    feed = Feed(training.sequences, Inputs(length=7), CPU)
+    feed.begin(np.random.default_rng(0))
+    starts, ends = windows(training.sequences.offsets, 7)
+    contrasting = Contrasting(Contrast(views="target"), feed, starts, ends)
+    other = contrasting.alike(ends)
+    items = training.sequences.items
+    assert (items[other.ends] == items[ends]).all()
+    assert (other.ends != ends).mean() > 0.9
+    known = set(zip(starts.tolist(), ends.tolist(), strict=True))
+    assert all(pair in known for pair in zip(other.starts.tolist(), other.ends.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("views", ["augmented", "dropout", "target"])
+def test_a_network_is_trained_with_views(training: Training, views: str) -> None:
+    course = {"epochs": 15, "patience": 15, "batch_tokens": 64, "learning_rate": 1e-2}
+    augment = {"augment": ("crop", "reorder", "drop")} if views == "augmented" else {}
+    model = model_of("lstm", width=16, length=12, contrast={"views": views}, **augment, **course)
+    fitted = model.fit(training)
+    assert [fitted.recommend([i], 1).items[0] for i in "ABCDEFGHIJ"] == list("BCDEFGHIJA")
+
+
+def test_contrast_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"contrast has no setting 'wieght'.*Did you mean 'weight'"):
+        model_of("lstm", contrast={"wieght": 1})
+    with pytest.raises(ConfigError, match="contrast by augmented views needs augment"):
+        model_of("lstm", contrast={"views": "augmented"})
+    with pytest.raises(ConfigError, match="views='droput' must be one of"):
+        model_of("lstm", contrast={"views": "droput"})

@@ -1,0 +1,68 @@
+"""Questions in the asker's own words, and what is made of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ensue.catalogue import Catalogue
+from ensue.errors import QueryError
+from ensue.questions import Question, queries_of
+from ensue.sequences import MISSING_TIME
+
+CATALOGUE = Catalogue(pl.Series("item", ["a", "b"]), np.array([2, 1]))
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_columns_stay_beside_their_events_when_an_item_is_unknown() -> None:
+    asked = Question(
+        ["a", "?", "b"], user="u", times=[NOON] * 3, ratings=[1, 2, None], context={"city": ["x", "y", None]}
+    )
+    queries, coded = queries_of([asked, Question(["b"])], CATALOGUE)
+    assert [codes.tolist() for codes in coded] == [[0, -1, 1], [1]]
+    assert (queries.items.tolist(), queries.ends.tolist()) == ([0, 1, 1], [2, 3])
+    noon = int(NOON.timestamp()) * 1_000_000
+    assert queries.time is not None
+    assert queries.time.tolist() == [noon, noon, MISSING_TIME]
+    assert queries.rating is not None
+    assert queries.rating[0] == 1
+    assert np.isnan(queries.rating[1:]).all()
+    assert queries.context["city"].to_list() == ["x", None, None]
+    assert queries.users is not None
+    assert queries.users.to_list() == ["u", None]
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    queries, _ = queries_of([Question(["a"], times=[NOON.replace(tzinfo=None)], at=NOON)], CATALOGUE)
+    assert queries.time is not None
+    assert queries.at is not None
+    assert queries.time.tolist() == queries.at.tolist()
+
+
+def test_bare_histories_carry_nothing_else() -> None:
+    queries, _ = queries_of([Question(["a"]), Question([])], CATALOGUE)
+    assert (queries.time, queries.rating, queries.users, queries.at) == (None, None, None, None)
+    assert queries.context == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"history": "a"}, "history is the text 'a'"),
+        ({"history": ["a", 1]}, "history holds 1, which is not text"),
+        ({"history": ["a"], "ratings": [1, 2]}, "ratings has 2 values for a history of 1"),
+        ({"history": ["a"], "context": {"city": []}}, "city has 0 values for a history of 1"),
+    ],
+)
+def test_a_wrong_question_gives_one_clear_line(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        Question(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"times": ["noon"]}, {"ratings": ["good"]}])
+def test_a_value_of_a_wrong_kind_is_told(wrong: dict[str, list[str]]) -> None:
+    with pytest.raises(QueryError, match="must be"):
+        queries_of([Question(["a"], **wrong)], CATALOGUE)  # type: ignore[arg-type]

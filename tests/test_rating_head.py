@@ -1,0 +1,67 @@
+"""The next rating, as a number and as a distribution, from any network that reads left to right."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from ensue.errors import ConfigError, ModelError
+from ensue.events.log import EventLog
+from ensue.losses import rating_loss_of
+from ensue.model import Training, model_of
+from ensue.rating_head import RatingHead
+
+COURSE = {"epochs": 40, "patience": 40, "batch_tokens": 64, "learning_rate": 1e-2, "bias": True}
+
+
+@pytest.fixture(scope="module")
+def training(ring_frame: pl.DataFrame) -> Training:
+    """Every item has one rating, 1 to 5 and again: A 1, B 2, ..., F 1, ..."""
+    rating = pl.Series("rating", ["ABCDEFGHIJ".index(i) % 5 + 1.0 for i in ring_frame["item"]])
+    return Training.of(EventLog.of(ring_frame.with_columns(rating)), exclude_seen=False)
+
+
+@pytest.mark.parametrize("loss", ["mean-squared-error", "ordinal-cross-entropy"])
+def test_ratings_are_learnt(training: Training, loss: str) -> None:
+    fitted = model_of("lstm", width=16, length=12, loss=loss, inputs=("rating",), **COURSE).fit(training)
+    scores = fitted.scores(training.sequences.queries())
+    rating = np.array(["ABCDEFGHIJ".index(i) % 5 + 1.0 for i in fitted.catalogue.ids])
+    following = [(i + 1) % 10 for i in range(10)]
+    last = [
+        "ABCDEFGHIJ".index(fitted.catalogue.ids[int(i)]) for i in training.sequences.queries().last(1)[:, 0]
+    ]
+    asked = [fitted.catalogue.ids.to_list().index("ABCDEFGHIJ"[following[i]]) for i in last]
+    found = scores[np.arange(len(scores)), asked]
+    assert np.abs(found - rating[asked]).max() < 0.5
+    assert scores.min() >= 1.0
+    assert scores.max() <= 5.0
+
+
+def test_without_knowledge_the_mean_is_expected() -> None:
+    ratings = np.array([1, 1, 4, np.nan], dtype=np.float32)
+    number = RatingHead(rating_loss_of("mean-squared-error"), ratings)
+    assert float(number(torch.zeros(1)).detach()) == pytest.approx((1 + 1 + 4) / 3)
+    levels = RatingHead(rating_loss_of("ordinal-cross-entropy"), ratings)
+    chances = levels.distribution(torch.zeros(1))
+    assert chances is not None
+    torch.testing.assert_close(chances, torch.tensor([[3 / 5, 2 / 5]]))  # each level is given one rating more
+    assert float(levels(torch.zeros(1)).detach()) == pytest.approx(1 * 3 / 5 + 4 * 2 / 5)
+
+
+def test_the_expected_rating_is_the_mean_of_the_distribution() -> None:
+    head = RatingHead(rating_loss_of("ordinal-cross-entropy"), np.arange(1, 6, dtype=np.float32))
+    scores = torch.linspace(-4, 4, 9)
+    chances = head.distribution(scores)
+    assert chances is not None
+    torch.testing.assert_close(head(scores), chances @ torch.arange(1.0, 6.0))
+
+
+def test_what_cannot_be_learnt_is_told(ring_log: EventLog) -> None:
+    with pytest.raises(ModelError, match="the log has no ratings"):
+        model_of("lstm", loss="mean-squared-error").fit(Training.of(ring_log))
+    with pytest.raises(ConfigError, match="ratings are learnt by networks that read left to right only"):
+        model_of("bert4rec", loss="mean-squared-error")
+    with pytest.raises(ModelError, match="300 different ratings, too many to be levels"):
+        RatingHead(rating_loss_of("ordinal-cross-entropy"), np.arange(300, dtype=np.float32))
