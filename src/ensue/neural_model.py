@@ -23,7 +23,8 @@ from ensue.item_vectors import HashedItems, ItemTable, ItemVectors
 from ensue.losses import Loss, RatingLoss, loss_of, rating_loss_of, rating_losses
 from ensue.model import Conditions, Model, Training
 from ensue.network import Encoder, Network
-from ensue.optimisation import apart
+from ensue.optimisation import apart, rate
+from ensue.optimizers import optimizer_of
 from ensue.ranking import Recommender
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head
@@ -98,6 +99,8 @@ class NeuralModel(Model):
         epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
         patience: stop after this many epochs without a better validation score; 0 takes a quarter of the epochs.
         batch_tokens: token budget of a batch, `rows x longest row`; 0 takes it from the data.
+        optimizer: name of an optimiser ("adamw", "adam", "sgd", "adagrad", "rowwise"), or a table with its settings.
+        schedule: how the rate goes on after the warm-up: "cosine", "linear" or "constant".
         learning_rate: peak, reached after the warm-up.
         weight_decay: of matrices; vectors, norms and biases have none.
         warmup: share of all steps over which the rate rises.
@@ -126,6 +129,8 @@ class NeuralModel(Model):
     epochs: int = 0
     patience: int = 0
     batch_tokens: int = 0
+    optimizer: str | Mapping[str, Any] = "adamw"
+    schedule: str = "cosine"
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: float = 0.05
@@ -168,6 +173,8 @@ class NeuralModel(Model):
         if faults:
             raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
         self.objective()
+        optimizer_of(self.optimizer)
+        rate(0, 1, self.warmup, self.schedule)
         if self.rates and not self.causal:
             raise ConfigError(f"{self.name}: ratings are learnt by networks that read left to right only.")
         contrast = contrast_of(self.contrast)

@@ -27,7 +27,8 @@ from ensue.export import TorchScoring
 from ensue.feeding import Feed
 from ensue.model import Conditions, Training
 from ensue.network import Batch
-from ensue.optimisation import device_of, load_parameters, parameter_groups, rate, seed_of
+from ensue.optimisation import device_of, load_parameters, rate, seed_of
+from ensue.optimizers import optimizer_of
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import Examples
@@ -55,12 +56,8 @@ class Trainer:
         self.network = model.network(domain).to(self.device)
         self.inputs, self.features = domain.inputs, domain.features
         self.feed = Feed(self.sequences, self.inputs, self.device, model.augmenting(), model.rates)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, model.weight_decay),
-            lr=model.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        optimizer = optimizer_of(model.optimizer)
+        self.optimizer = optimizer.build(self.network, model.learning_rate, model.weight_decay)
         self.average = [p.detach().clone() for p in self.network.parameters()] if model.ema else []
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
@@ -155,7 +152,9 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.model.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.model.learning_rate * rate(self.step, self.horizon, self.model.warmup)
+            group["lr"] = self.model.learning_rate * rate(
+                self.step, self.horizon, self.model.warmup, self.model.schedule
+            )
         self.optimizer.step()
         self.step += 1
         if self.average:

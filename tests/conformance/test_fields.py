@@ -42,6 +42,8 @@ OTHER: dict[Any, Any] = {
     "augment": ("crop",),
     "contrast": {"weight": 0.5},
     "auto": "none",
+    "adamw": "sgd",
+    "cosine": "constant",
     "category": "kind",
     "segment": "city",
 }
