@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -11,9 +12,11 @@ from ensue.batching import Stretches, windows
 from ensue.contrast import Contrast, Contrasting
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
+from ensue.export import TorchScoring
 from ensue.feeding import Augmenting, Feed
 from ensue.inputs import Inputs
-from ensue.model import Training, model_of
+from ensue.model import Conditions, Training, model_of
+from ensue.neural_model import Domain
 
 CPU = torch.device("cpu")
 
@@ -55,6 +58,71 @@ def test_a_masked_event_is_read_as_nothing_and_still_guessed(training: Training)
     assert batch.later is not None
     assert (batch.later != 10).sum() == 20
     assert 0 < int((batch.items == 10).sum()) < 20
+
+
+@pytest.fixture
+def numbered() -> Training:
+    """Two users; every event's time and rating say where it stands, so that a column that slips is seen."""
+    frame = pl.DataFrame(
+        {
+            "user": ["a"] * 9 + ["b"] * 8,
+            "item": [f"i{n}" for n in range(17)],
+            "time": [n * 1_000_000 for n in range(17)],
+            "rating": [float(n) for n in range(17)],
+        }
+    )
+    return Training.of(EventLog.of(frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))))
+
+
+@pytest.mark.parametrize("choices", [(), ("crop",), ("reorder",), ("drop", "subsequence")])
+def test_other_columns_and_users_stay_with_their_events(numbered: Training, choices: tuple[str, ...]) -> None:
+    sequences = numbered.sequences
+    inputs = Inputs.fit(sequences, ("time", "user"), length=9, causal=True)
+    augmenting = Augmenting(tuple(augmentation_of(name) for name in choices), 0.5)
+    feed = Feed(sequences, inputs, CPU, augmenting, ratings=True)
+    feed.begin(np.random.default_rng(1))
+    place = np.array([int(item[1:]) for item in numbered.catalogue.ids])
+    for _ in range(10):
+        batch = feed.batch(Stretches(np.array([0, 4, 9, 12]), np.array([4, 8, 12, 16])))
+        real, later = batch.items.numpy() < 17, batch.later
+        assert later is not None
+        assert batch.later_rating is not None
+        assert batch.time is not None
+        stands = place[np.where(real, batch.items.numpy(), 0)]
+        assert (batch.time.numpy()[real] == stands[real] * 1_000_000).all()
+        known = later.numpy() < 17
+        assert (batch.later_rating.numpy()[known] == place[later.numpy()[known]]).all()
+        assert np.isnan(batch.later_rating.numpy()[~known]).all()
+        assert batch.fields["user"].tolist() == (stands[:, 0] >= 9).astype(int).tolist()
+
+
+def test_the_second_loss_is_added_by_its_weight(training: Training) -> None:
+    """One step with a heavy second loss moves the weights otherwise than one without."""
+
+    def moved(contrast: dict[str, object] | None) -> torch.Tensor:
+        model = model_of("lstm", width=8, length=12, epochs=1, batch_tokens=64, contrast=contrast)
+        scoring = model.fit(training, Conditions(steps=1)).scoring
+        assert isinstance(scoring, TorchScoring)
+        return scoring.network.items.weight.detach()
+
+    assert not torch.equal(moved(None), moved({"weight": 100.0}))
+
+
+def test_views_with_one_target_are_no_negatives_of_each_other(training: Training) -> None:
+    """Two rows that the same item follows have no negatives at all: the loss is 0."""
+    feed = Feed(training.sequences, Inputs(length=5), CPU)
+    starts, ends = windows(training.sequences.offsets, 5)
+    items = training.sequences.items
+    same = np.flatnonzero(items[ends] == items[ends[0]])[:2]
+    other = np.flatnonzero(items[ends] != items[ends[0]])[:1]
+    domain = Domain.of(10)
+    network = model_of("lstm", width=8, length=5).network(domain).eval()  # type: ignore[attr-defined]
+    contrasting = Contrasting(Contrast(weight=1.0), feed, starts, ends)
+    alike, mixed = same, np.concatenate([same[:1], other])
+    assert float(contrasting(network, Stretches(starts[alike], ends[alike])).detach()) == pytest.approx(
+        0.0, abs=1e-6
+    )
+    assert float(contrasting(network, Stretches(starts[mixed], ends[mixed])).detach()) > 0.01
 
 
 def test_rows_that_go_on_are_not_augmented(training: Training) -> None:

@@ -54,6 +54,17 @@ def test_columns_are_fed_as_they_were_learnt(sequences: Sequences) -> None:
     assert fed["city"][rows[1]].tolist()[0] == 0
 
 
+def test_every_row_is_its_own_users(sequences: Sequences) -> None:
+    """Batches go by length, so rows stand in another order than the questions: each must keep its user."""
+    inputs = Inputs.fit(sequences, ("user",), length=3, causal=True)
+    queries = sequences.queries()[np.array([0, 1])]
+    assert queries.users is not None
+    codes = inputs.encodings["user"].codes(queries.users)
+    for which, fed in inputs.feeds(queries, 100):
+        assert fed["user"][fed["rows"]].tolist() == codes[which].tolist()
+        assert len(set(fed["user"].tolist())) == 2
+
+
 def test_what_is_not_told_is_missing_and_what_is_new_is_unseen(sequences: Sequences) -> None:
     inputs = Inputs.fit(sequences, ("city", "user", "time"), length=3, causal=True)
     bare = replace(sequences.queries(), context={}, users=None, time=None)

@@ -9,6 +9,7 @@ import torch
 from ensue import artifacts, runtime
 from ensue.errors import ModelError
 from ensue.events.log import EventLog
+from ensue.export import TorchScoring
 from ensue.features import Features
 from ensue.item_features import FeatureItems
 from ensue.item_vectors import HashedItems, ItemTable
@@ -53,6 +54,27 @@ def test_what_is_missing_is_learnt_and_what_is_unseen_says_nothing() -> None:
     assert table[2].tolist() == [0.0] * 4
 
 
+def test_an_item_without_values_gets_the_vector_of_what_is_missing() -> None:
+    vectors = made(["genres", "price", "text"], own=False)
+    with torch.no_grad():
+        for place, key in enumerate(("0", "1", "2")):
+            vectors.absent[key].copy_(torch.full((4,), 10.0**place))
+    text = vectors.lines["2"].get_parameter("weight")
+    scale = 1.0  # the mean length of the two vectors of training
+    torch.testing.assert_close(vectors.weight[1], torch.full((4,), 11.0) + text[:, 1] / scale)
+
+
+def test_a_share_of_the_items_is_met_without_their_own_vectors_in_training_alone() -> None:
+    features = Features.fit(ITEMS, ["brand"])
+    frame = pl.concat([ITEMS] * 400)
+    vectors = FeatureItems(ItemTable(1200, 4), features, features.arrays(frame), 4, 0.2)
+    torch.manual_seed(0)
+    alone = vectors.tables["0"](vectors.get_buffer("codes_0"))
+    hidden = (vectors.weight == alone).all(dim=1).float().mean()
+    assert 0.2 - 4 * 0.0116 < float(hidden) < 0.2 + 4 * 0.0116  # sqrt(0.2 x 0.8 / 1200)
+    assert not bool((vectors.eval().weight == alone).all(dim=1).any())
+
+
 @pytest.mark.parametrize("n", [1, 2, 10, 97])
 def test_hashed_items_have_vectors_of_their_own_in_fewer_rows(n: int) -> None:
     items = HashedItems(n, 3)
@@ -84,6 +106,17 @@ def test_new_items_are_kept_with_the_model(
     more = extended(fitted, pl.DataFrame({"item": ["K"], "kind": ["d"]}))
     folder = artifacts.save(more, tmp_path_factory.mktemp("more") / "model")
     assert runtime.load(folder).recommend(["C", "K"], 11).items == more.recommend(["C", "K"], 11).items
+
+
+def test_a_bias_of_a_new_item_is_nothing(ring_frame: pl.DataFrame) -> None:
+    kinds = pl.DataFrame({"item": list("ABCDEFGHIJ"), "kind": list("abcdefghij")})
+    training = Training.of(EventLog.of(ring_frame, items=kinds), exclude_seen=False)
+    plain = model_of("lstm", width=8, length=4, features=("kind",), bias=True, epochs=1).fit(training)
+    more = extended(plain, pl.DataFrame({"item": ["K"], "kind": ["d"]}))
+    assert isinstance(more.scoring, TorchScoring)
+    head = more.scoring.network.head
+    assert head.bias is not None
+    assert (len(head.bias), float(head.bias[10].detach())) == (11, 0.0)
 
 
 def test_a_model_without_features_says_what_is_needed(ring_log: EventLog) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -37,6 +39,20 @@ def test_ratings_are_learnt(training: Training, loss: str) -> None:
     assert np.abs(found - rating[asked]).max() < 0.5
     assert scores.min() >= 1.0
     assert scores.max() <= 5.0
+
+
+def test_what_has_no_rating_trains_none(training: Training) -> None:
+    """With every second rating missing the loss stays a number, over the ratings that are left."""
+    sequences = training.sequences
+    assert sequences.rating is not None
+    rating = sequences.rating.copy()
+    rating[::2] = np.nan
+    rated = int((~np.isnan(rating)).sum() - (~np.isnan(rating[sequences.offsets[:-1]])).sum())
+    some = replace(training, sequences=replace(sequences, rating=rating))
+    model = model_of("lstm", width=8, length=25, loss="mean-squared-error", epochs=2, batch_tokens=64)
+    history = model.fit(some).facts["history"]
+    assert [epoch["targets"] for epoch in history] == [rated, rated]
+    assert all(np.isfinite(epoch["loss"]) for epoch in history)
 
 
 def test_without_knowledge_the_mean_is_expected() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensue.batching import batches, pad, ranges, windows
+from ensue.batching import batches, pad, ranges, shared_windows, windows
 from ensue.catalogue import Catalogue
 from ensue.errors import ColumnError, DataError
 from ensue.events.log import EventLog
@@ -151,6 +151,18 @@ def test_prefixes_share_the_memory_of_their_sequence() -> None:
     assert part.items is items
     assert part.at is not None
     assert part.at.tolist() == [35, 45, 55]
+
+
+def test_shared_windows_share_rows_only_where_it_is_asked_for() -> None:
+    """Three prefixes of one history: one row together, or one row each that ends where its own prefix does."""
+    starts, ends = np.zeros(3, dtype=np.int64), np.array([1, 2, 4])
+    ((which, first, last, rows, steps),) = shared_windows(starts, ends, 4, 100)
+    assert (first.tolist(), last.tolist(), rows.tolist()) == ([0], [4], [0, 0, 0])
+    assert sorted(zip(which.tolist(), steps.tolist(), strict=True)) == [(0, 0), (1, 1), (2, 3)]
+    ((which, first, last, rows, steps),) = shared_windows(starts, ends, 4, 100, share=False)
+    assert sorted(rows.tolist()) == [0, 1, 2]
+    assert (last[rows] == ends[which]).all()
+    assert (steps == ends[which] - 1).all()
 
 
 def test_padding_is_no_item_so_that_a_forgotten_mask_fails() -> None:

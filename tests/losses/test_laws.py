@@ -167,7 +167,8 @@ def test_only_cross_entropy_asks_for_the_whole_table(any_loss: Loss, problem: An
     scorer = Looking(problem.table, counts=problem.counts)
     if isinstance(any_loss, CrossEntropy):
         pytest.skip("it looks at every item")
-    any_loss(problem.queries, problem.targets, problem.weights, scorer)
+    value = any_loss(problem.queries, problem.targets, problem.weights, scorer)
+    assert bool(torch.isfinite(value))
 
 
 # ------------------------------------------------------------------ where there is no negative to find
