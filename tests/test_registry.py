@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,19 @@ def test_a_subclass_does_not_inherit_the_name_of_a_component(choir: Package) -> 
     more = component("bass") + "\n@dataclass(frozen=True)\nclass Deeper(Voice1):\n    pass\n"
     with pytest.raises(TypeError, match=r"Deeper declares no `name"):
         choir({"low/a": more}).names()
+
+
+def test_other_packages_add_components_by_entry_points(choir: Package, tmp_path: Path) -> None:
+    voices = choir({"low/a": component("bass"), "guest": component("tenor")})
+    assert voices.names() == ("bass",)
+    told = tmp_path / "guests-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: guests\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[choir.voices]\ntenor = choir.guest\n")
+    assert voices.names() == ("bass",)  # nobody asked for guests
+    asked = replace(voices, group="choir.voices")
+    assert asked.names() == ("bass", "tenor")
+    assert asked.get("tenor")().sound() == "la"
+    (told / "entry_points.txt").write_text("[choir.voices]\ntenor = choir.gone\n")
+    with pytest.raises(ModuleNotFoundError, match=r"choir\.gone"):
+        asked.names()

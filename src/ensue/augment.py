@@ -289,7 +289,7 @@ class Insert(_BySimilar):
         return longer
 
 
-augmentations: Registry[Augmentation] = Registry(("ensue.augment",), Augmentation)
+augmentations: Registry[Augmentation] = Registry(("ensue.augment",), Augmentation, "ensue.augmentations")
 """Every augmentation by name."""
 
 

@@ -98,8 +98,8 @@ class Model(ABC):
         return plain
 
 
-models: Registry[Model] = Registry(("ensue.models.counting", "ensue.models.neural"), Model)
-"""Every model by name: a file in one of these folders adds to it."""
+models: Registry[Model] = Registry(("ensue.models.counting", "ensue.models.neural"), Model, "ensue.models")
+"""Every model by name: a file in one of these folders adds to it, and so does an entry point of "ensue.models"."""
 
 
 def model_of(described: str | Model, **settings: Any) -> Model:

@@ -241,7 +241,7 @@ class Rowwise(Optimizer):
         )
 
 
-optimizers: Registry[Optimizer] = Registry(("ensue.optimizers",), Optimizer)
+optimizers: Registry[Optimizer] = Registry(("ensue.optimizers",), Optimizer, "ensue.optimizers")
 """Every optimiser by name."""
 
 

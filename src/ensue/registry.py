@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -42,6 +43,8 @@ class Registry(Generic[T]):
         packages: packages (or single modules) to look in, in this order. One is imported only when the name
             is in none before it, so what needs torch comes last.
         kind: the class that every component subclasses.
+        group: entry points by which other installed packages name modules with components of their own; "" asks none.
+            They are looked at last.
 
     Example:
         >>> from ensue.model import models
@@ -51,6 +54,7 @@ class Registry(Generic[T]):
 
     packages: tuple[str, ...]
     kind: type[T]
+    group: str = ""
 
     def get(self, name: str) -> type[T]:
         """The component of this name.
@@ -61,7 +65,7 @@ class Registry(Generic[T]):
         """
         found: dict[str, type[T]] = {}
         missing: list[Missing] = []
-        for package in self.packages:
+        for package in self._packages():
             self._collect(package, found, missing)
             if name in found:
                 return found[name]
@@ -90,9 +94,15 @@ class Registry(Generic[T]):
     def _all(self) -> tuple[dict[str, type[T]], list[Missing]]:
         found: dict[str, type[T]] = {}
         missing: list[Missing] = []
-        for package in self.packages:
+        for package in self._packages():
             self._collect(package, found, missing)
         return found, missing
+
+    def _packages(self) -> Iterator[str]:
+        """The packages to look in, those of other installed packages last."""
+        yield from self.packages
+        if self.group:
+            yield from sorted({entry.module for entry in entry_points(group=self.group)})
 
     def _collect(self, package: str, found: dict[str, type[T]], missing: list[Missing]) -> None:
         """Adds the components of one package to `found`, and what it lacks to `missing`."""

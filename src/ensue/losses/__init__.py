@@ -30,10 +30,10 @@ __all__ = [
     "rating_losses",
 ]
 
-losses: Registry[Loss] = Registry(("ensue.losses",), Loss)
+losses: Registry[Loss] = Registry(("ensue.losses",), Loss, "ensue.losses")
 """Every loss by name."""
 
-rating_losses: Registry[RatingLoss] = Registry(("ensue.losses",), RatingLoss)
+rating_losses: Registry[RatingLoss] = Registry(("ensue.losses",), RatingLoss, "ensue.losses")
 """Every loss for ratings by name."""
 
 
