@@ -11,7 +11,7 @@ The ranking is the one that serves: the same exclusion of seen items, and mid-ra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ensue.batching import Ints
+from ensue.blocks import blocks
+from ensue.candidates import Candidates, Sampling
 from ensue.catalogue import UNKNOWN
 from ensue.errors import ConfigError, DataError, nearest
+from ensue.evaluation_counts import Counts, counted
 from ensue.metrics import DEFAULT, Metric, Ranked
 from ensue.metrics import metric as metric_named
 from ensue.progress import Progress, Silent
@@ -37,72 +40,6 @@ EVENT_BYTES = 32
 """What one event of a history takes while its query is ranked (its row, its place and its item)."""
 
 HEADLINE = "all targets; a target that the catalogue does not hold counts as a miss"
-DAY = 86_400_000_000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many of what an evaluation is made of.
-
-    Attributes:
-        users: users (or sessions) with at least one target.
-        targets: questions asked, `Q`.
-        cold_targets: targets that the catalogue does not hold.
-        tied_targets: targets whose score equals that of another candidate.
-        seen_targets: targets that are in their own history.
-        excluded_targets: those of them that exclusion of seen items took out of the ranking; they cannot be
-            hit.
-        cold_user_targets: targets asked of a history without a known item, answered by the fallback.
-        cold_users: users with at least one such target.
-        left_out_events: events of histories that the catalogue does not hold; queries share events, each
-            counts.
-        without_history: events that could be no target, since they are the first of their sequence.
-        by: what a user is here, "user" or "session".
-        horizon_days: time from the first target to the last, or None for a log without times.
-    """
-
-    users: int
-    targets: int
-    cold_targets: int
-    tied_targets: int
-    seen_targets: int
-    excluded_targets: int
-    cold_user_targets: int
-    cold_users: int
-    left_out_events: int
-    without_history: int
-    horizon_days: float | None
-    by: str = "user"
-
-    @property
-    def cold_share(self) -> float:
-        """Share of the targets that the catalogue does not hold."""
-        return self.cold_targets / self.targets
-
-    @property
-    def tied_share(self) -> float:
-        """Share of the targets that tie with another candidate."""
-        return self.tied_targets / self.targets
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts for programs."""
-        return dict(vars(self)) | {"cold_share": self.cold_share, "tied_share": self.tied_share}
-
-    def lines(self) -> list[str]:
-        """The counts for people; what is 0 is said, since it is a finding."""
-        who = f"{self.by}s"
-        span = "" if self.horizon_days is None else f" over {self.horizon_days:.1f} days"
-        return [
-            f"{self.targets:,} targets of {self.users:,} {who}{span}",
-            f"{self.cold_targets:,} targets ({self.cold_share:.2%}) are cold: not in the catalogue",
-            f"{self.tied_targets:,} targets ({self.tied_share:.2%}) tie with another candidate",
-            f"{self.seen_targets:,} targets are in their own history, {self.excluded_targets:,} of them are "
-            "excluded as seen and cannot be hit",
-            f"{self.cold_user_targets:,} targets of {self.cold_users:,} {who} have no known item in their "
-            "history and are answered by popularity",
-            f"{self.left_out_events:,} events of histories are not in the catalogue and are left out",
-            f"{self.without_history:,} events are the first of their sequence and are no targets",
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +90,7 @@ class Evaluation:
         counts: what the figures are made of.
         exclude_seen: whether items of the history were out of the ranking.
         group_ids: `[U]` the user (or session) of each group; stays in memory and is in no output.
+        sampled: what the targets were ranked among, or None for all items of the catalogue (full ranking).
     """
 
     model: str
@@ -163,6 +101,7 @@ class Evaluation:
     counts: Counts
     exclude_seen: bool
     group_ids: pl.Series = field(repr=False)
+    sampled: Sampling | None = None
 
     def value(self, name: str) -> float:
         """The headline value of a metric, such as "ndcg@10": mean over users, a cold target counts as a miss.
@@ -198,12 +137,14 @@ class Evaluation:
             "warm": None if self.warm is None else self.warm.to_json(),
             "cold_users": None if self.cold_users is None else self.cold_users.to_json(),
             "counts": self.counts.to_json(),
+            "sampled": None if self.sampled is None else self.sampled.to_json(),
         }
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table with a head: metric, headline, its interval, warm, cold users ("-" for no targets)."""
         level = f"{self.intervals[self.metrics[0]].level:.0%} interval"
-        table: list[tuple[str, ...]] = [("metric", "all targets (headline)", level, "warm", "cold users")]
+        first = "metric" if self.sampled is None else "SAMPLED metric"
+        table: list[tuple[str, ...]] = [(first, "all targets (headline)", level, "warm", "cold users")]
         for name, found in self.intervals.items():
             groups = (_shown(figures, name) for figures in (self.warm, self.cold_users))
             table.append((name, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", *groups))
@@ -221,6 +162,7 @@ class Evaluation:
             f"headline: {HEADLINE}",
             *rows,
             *self.counts.lines(),
+            *([] if self.sampled is None else self.sampled.lines()),
             *notes,
         ]
 
@@ -234,6 +176,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
+    candidates: Candidates | None = None,
 ) -> Evaluation:
     """How well a recommender ranks the item that came next, among all items of its catalogue.
 
@@ -246,11 +189,13 @@ def evaluate(
         seed: of the bootstrap; same seed, same intervals.
         progress: who is told how far it is.
         block_bytes: most bytes that the scores of one block of queries take; it changes no figure.
+        candidates: rank each target among these alone. Such figures say that they are sampled; they are not
+            comparable with full ranking, which is what None does.
 
     Raises:
-        DataError: there is nothing to predict.
+        DataError: there is nothing to predict, or the candidates are not those of these examples.
         QueryError: scores are not finite, or the examples were made for another catalogue.
-        ConfigError: a metric does not exist, or none is asked for.
+        ConfigError: a metric does not exist, none is asked for, or the candidates have another rule for seen items.
     """
     asked = _metrics(metrics)
     if isinstance(examples, Split):
@@ -261,34 +206,25 @@ def evaluate(
             "event of the same user. Split at an earlier time, or take the last of each user (split='last')."
         )
     excluding = recommender.exclude_seen if exclude_seen is None else exclude_seen
-    ranked, tied, seen = _rank(recommender, examples, excluding, progress or Silent(), block_bytes)
+    if candidates is not None:
+        candidates.check(examples, recommender.catalogue, excluding)
+    ranked, tied, seen = _rank(
+        recommender, examples, excluding, candidates, progress or Silent(), block_bytes
+    )
     per_query = {found.name: found.per_query(ranked) for found in asked}
     warm, fallback = examples.targets != UNKNOWN, examples.queries.lengths == 0
     everything = _figures(per_query, examples.groups, np.ones(len(examples), dtype=bool), seed)
-    at = examples.queries.at
-    counts = Counts(
-        users=everything.users,
-        targets=len(examples),
-        cold_targets=int((~warm).sum()),
-        tied_targets=int(tied.sum()),
-        seen_targets=int(seen.sum()),
-        excluded_targets=int(seen.sum()) if excluding else 0,
-        cold_user_targets=int(fallback.sum()),
-        cold_users=len(np.unique(examples.groups[fallback])),
-        left_out_events=examples.left_out,
-        without_history=examples.without_history,
-        by=examples.by,
-        horizon_days=None if at is None else float((at.max() - at.min()) / DAY),
-    )
+    told = None if candidates is None else candidates.sampling
     return Evaluation(
         model=recommender.model,
-        protocol=examples.protocol,
+        protocol=examples.protocol if told is None else f"{examples.protocol}; {told}",
         all=everything,
         warm=_figures(per_query, examples.groups, warm, seed) if warm.any() else None,
         cold_users=_figures(per_query, examples.groups, fallback, seed) if fallback.any() else None,
-        counts=counts,
+        counts=counted(examples, tied, seen, excluding),
         exclude_seen=excluding,
         group_ids=examples.group_ids,
+        sampled=told,
     )
 
 
@@ -301,7 +237,7 @@ def compare(evaluations: Mapping[str, Evaluation], metric: str = "ndcg@10", *, s
         seed: of the bootstrap and of the sign flips.
 
     Raises:
-        DataError: there are no evaluations, or they are over different examples.
+        DataError: there are no evaluations, or they are over different examples or different candidates.
         ConfigError: an evaluation does not report the metric.
     """
     if not evaluations:
@@ -310,6 +246,11 @@ def compare(evaluations: Mapping[str, Evaluation], metric: str = "ndcg@10", *, s
     a = evaluations[first]
     for other in others:
         b = evaluations[other]
+        if a.sampled != b.sampled:
+            raise DataError(
+                f"'{first}' and '{other}' were ranked among different items ({_ranking(a)}; {_ranking(b)}): evaluate "
+                "both by full ranking, or on the same candidates."
+            )
         same = a.protocol == b.protocol and a.counts.targets == b.counts.targets
         if not (same and a.group_ids.equals(b.group_ids)):
             raise DataError(
@@ -338,15 +279,26 @@ def _asked(name: str, reported: Mapping[str, Any]) -> str:
     return known
 
 
+def _ranking(found: Evaluation) -> str:
+    """What targets were ranked among, in words that differ where the candidates do."""
+    return "full ranking" if found.sampled is None else f"{found.sampled}, {found.sampled.fingerprint}"
+
+
 def _rank(
-    recommender: Recommender, examples: Examples, excluding: bool, progress: Progress, block_bytes: int
+    recommender: Recommender,
+    examples: Examples,
+    excluding: bool,
+    among: Candidates | None,
+    progress: Progress,
+    block_bytes: int,
 ) -> tuple[Ranked, Mask, Mask]:
     """Ranks of all targets, `[Q]` which of them tie, and `[Q]` which are in their own history."""
     ranks = np.empty(len(examples), dtype=np.float64)
     candidates = np.empty(len(examples), dtype=np.int64)
     tied, seen = np.empty(len(examples), dtype=bool), np.empty(len(examples), dtype=bool)
     with progress.task(f"evaluating {recommender.model}", len(examples)) as task:
-        for block in _blocks(examples, block_bytes):
+        costs: Ints = examples.queries.n_items * 8 + examples.queries.lengths * EVENT_BYTES
+        for block in blocks(costs, block_bytes, examples.groups):
             queries, targets = examples.queries[block], examples.targets[block]
             scores = recommender.scores(queries)
             rows, items = queries.pairs()
@@ -354,30 +306,13 @@ def _rank(
             check_scores(scores)  # before the exclusion hides what is broken
             if excluding:
                 scores = exclude_histories(scores, queries)
+            if among is not None:
+                scores, targets = among.among(scores, targets, block), np.zeros_like(targets)
             ranks[block], tied[block] = standings(scores, targets)
-            candidates[block] = np.count_nonzero(scores > -np.inf, axis=1) if excluding else scores.shape[1]
+            every = among is None and not excluding
+            candidates[block] = scores.shape[1] if every else np.count_nonzero(scores > -np.inf, axis=1)
             task.advance(len(targets))
     return Ranked.single(ranks, candidates), tied, seen
-
-
-def _blocks(examples: Examples, block_bytes: int) -> Iterator[slice]:
-    """Stretches of consecutive queries that stay within the memory, cut between two sequences where possible.
-
-    The queries of one sequence stay together if they fit, since a network scores all steps of a sequence at
-    once. A block holds at least one query, whatever its size.
-    """
-    queries = examples.queries
-    cost = np.concatenate([[0], np.cumsum(queries.n_items * 8 + queries.lengths * EVENT_BYTES)])
-    between = np.append(np.flatnonzero(np.diff(examples.groups)) + 1, len(examples))
-    start = 0
-    while start < len(examples):
-        end = int(np.searchsorted(cost, cost[start] + block_bytes, side="right")) - 1
-        fitting = int(np.searchsorted(between, end, side="right")) - 1
-        if fitting >= 0 and between[fitting] > start:
-            end = int(between[fitting])
-        end = max(end, start + 1)
-        yield slice(start, end)
-        start = end
 
 
 def _figures(per_query: Mapping[str, Values], groups: Ints, chosen: Mask, seed: int) -> Figures:

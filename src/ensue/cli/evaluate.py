@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, folder, gathered, names
+from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, count, folder, gathered, names
 
 if TYPE_CHECKING:
+    from ensue.candidates import Candidates
     from ensue.events.log import EventLog
-    from ensue.splits import Split
+    from ensue.ranking import Recommender
+    from ensue.splits import Examples, Split
+
+
+class Chance(StrEnum):
+    """How likely an item is to be drawn as a candidate."""
+
+    uniform = "uniform"
+    popularity = "popularity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Whether targets are ranked among a few drawn items instead of all."""
+
+    sampled: Annotated[
+        int | None,
+        typer.Option(
+            parser=count,
+            metavar="N",
+            help="Rank each target among N drawn items only. Not comparable with full ranking. [default: all items]",
+        ),
+    ] = None
+    sampled_by: Annotated[
+        Chance, typer.Option(help="Draw every item as likely as any other, or by its training events.")
+    ] = Chance.uniform
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet file of drawn items: reused where it exists, otherwise written for other tools and models.",
+        ),
+    ] = None
 
 
 @gathered
@@ -26,6 +61,7 @@ def evaluate(
     ],
     events: Annotated[str, typer.Option(metavar="LOG", help="The log to evaluate on.")],
     reading: Reading,
+    drawing: Drawing,
     split: Annotated[
         Rule | None, typer.Option(help="Test on the test part of this split. [default: see above]")
     ] = None,
@@ -51,6 +87,9 @@ def evaluate(
     Tested is, by default: on the log of the run itself, the test part of the run; on another log, every event later
     than what the model has learnt from; where no event is later, or nothing tells, every event. An event is asked for
     with all earlier events of its user as the history, so it needs at least one.
+
+    Every item is ranked. With --sampled a target is ranked among a few drawn items, as some papers report: the same
+    for every model and by the same seed, and marked as sampled wherever they are shown.
     """
     from ensue import ladder
     from ensue.cli import progress, terminal
@@ -68,6 +107,9 @@ def evaluate(
     if warning:
         shown.say(f"warning: {warning}")
     asked = parts.examples("test", recommender.catalogue, targets.value)
+    chosen = _candidates(drawing, recommender, asked, exclude_seen, seed)
+    if chosen is not None:
+        shown.say(f"warning: {chosen.sampling}")
     found = measure(
         recommender,
         asked,
@@ -75,12 +117,48 @@ def evaluate(
         exclude_seen=exclude_seen,
         seed=seed,
         progress=shown,
+        candidates=chosen,
     )
     if as_json:
-        terminal.emit({**found.to_json(), "warning": warning})
+        warnings = [warning, "" if found.sampled is None else str(found.sampled)]
+        terminal.emit({**found.to_json(), "warning": "; ".join(filter(None, warnings))})
         return
     for line in [*found.lines(), *([f"warning: {warning}"] if warning else [])]:
         terminal.out(line)
+
+
+def _candidates(
+    drawing: Drawing, recommender: Recommender, asked: Examples, exclude_seen: bool | None, seed: int
+) -> Candidates | None:
+    """What targets are ranked among: the candidates of a file, newly drawn ones, or None for all items.
+
+    Raises:
+        ConfigError: there is no such file and no number to draw, the file has another number, or cannot be written.
+        DataError: the file is not one of candidates for what is asked.
+    """
+    from ensue.candidates import Candidates
+    from ensue.errors import ConfigError
+
+    number, path = drawing.sampled, drawing.candidates
+    if path is not None and path.exists():
+        found = Candidates.read(path, asked, recommender.catalogue)
+        if number not in (None, found.number):
+            raise ConfigError(
+                f"{path} holds {found.number} candidates for each target, and --sampled asks for {number}: leave "
+                "--sampled out, or name another file."
+            )
+        return found
+    if number is None:
+        if path is None:
+            return None
+        raise ConfigError(
+            f"There is no file {path}: say how many candidates to draw for it, as in --sampled 100."
+        )
+    rule = recommender.exclude_seen if exclude_seen is None else exclude_seen
+    found = Candidates.sampled(asked, recommender.catalogue, number, seed, rule, drawing.sampled_by.value)
+    if path is not None:
+        found.write(path)
+    return found
 
 
 def _split(log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit | None) -> tuple[Split, str]:
