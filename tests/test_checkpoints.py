@@ -15,7 +15,7 @@ import torch
 
 from ensue import checkpoints
 from ensue.catalogue import Catalogue
-from ensue.checkpoints import FILE, Checkpoint
+from ensue.checkpoints import BEFORE, FILE, Checkpoint
 from ensue.errors import ModelError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
@@ -65,21 +65,31 @@ def test_the_next_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     found = checkpoints.read(tmp_path, {})
     assert found is not None
     assert found.record["step"] == 3
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE, FILE]
+    (tmp_path / FILE).unlink()
+    before = checkpoints.read(tmp_path, {})
+    assert before is not None
+    assert before.record["step"] == 2
 
 
-def test_killed_before_the_file_takes_its_place_the_one_before_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moves", [0, 1])
+def test_killed_while_files_change_places_the_last_good_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
-    def killed(*_: object) -> None:
-        raise Stop
+    moved = Path.replace
+
+    def killed(path: Path, to: Path) -> Path:
+        nonlocal moves
+        if moves == 0:
+            raise Stop
+        moves -= 1
+        return moved(path, to)
 
     checkpoints.write(tmp_path, checkpoint(1))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(Stop):
             checkpoints.write(tmp_path, checkpoint(2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [FILE, FILE + ".new"]
     found = checkpoints.read(tmp_path, {})
     assert found is not None
     assert found.record["step"] == 1
@@ -87,6 +97,26 @@ def test_killed_before_the_file_takes_its_place_the_one_before_is_whole(
     again = checkpoints.read(tmp_path, {})
     assert again is not None
     assert again.record["step"] == 3
+
+
+def test_a_damaged_file_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoints.write(tmp_path, checkpoint(step))
+    whole = bytearray((tmp_path / FILE).read_bytes())
+    whole[-1] ^= 1  # one bit of a weight: the file can still be read
+    (tmp_path / FILE).write_bytes(whole)
+    said: list[str] = []
+    found = checkpoints.read(tmp_path, {"model": "lstm"}, said.append)
+    assert found is not None
+    assert found.record["step"] == 1
+    assert said == [
+        f"The checkpoint {tmp_path / FILE} cannot be read (its checksum does not agree): "
+        f"going on from the one before it, {tmp_path / BEFORE}"
+    ]
+    (tmp_path / BEFORE).write_bytes(b"")
+    with pytest.raises(ModelError) as told:
+        checkpoints.read(tmp_path, {})
+    assert str(told.value).count("cannot be read") == 2
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 60, -1])
@@ -241,7 +271,7 @@ def test_a_checkpoint_of_another_run_is_refused(training: Training, tmp_path: Pa
         (replace(SMALL, dropout=0.1), training, conditions, "settings was {"),
         (SMALL, Training.of(log_of(users=17)), conditions, "events was 144 and is now 153"),
         (SMALL, Training.of(log_of(seed=1)), conditions, "data was '"),
-        (SMALL, training, replace(conditions, horizon=9), "horizon was "),
+        (SMALL, training, replace(conditions, horizon=9), "horizon_asked was 0 and is now 9"),
     ]
     for model, other, asked, says in others:
         with pytest.raises(ModelError) as told:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ensue import artifacts
+from ensue.domain import Domain
 from ensue.errors import MissingExtraError
 from ensue.events.log import EventLog
 from ensue.export import OPSET, to_onnx
@@ -23,7 +24,7 @@ from ensue.model import Training
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
 from ensue.network import Network
-from ensue.neural_model import Domain, NeuralModel
+from ensue.neural_model import NeuralModel
 
 N = 11
 VARIANTS = {

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ColumnError, ConfigError
 from ensue.events.log import EventLog
+from ensue.experiment import described_model, experiment_of, read_experiment
 from ensue.features import Feature, Features, Values, filled
+from ensue.model import model_of
+from ensue.wanted import Wanted
 
 PRICES = {"A": 10.5, "C": 7.0, "E": 3.2, "G": 5.0, "H": 1.0, "I": 2.0}
 MEAN = (10.5 + 7 + 3.2 + 5 + 1 + 2) / 6
@@ -105,7 +108,9 @@ def test_several_values_in_one_text_are_parted_and_an_item_without_any_has_none(
     assert lists(found.arrays(items).values["genres"]) == [[0, 1], [2], [], [], [0], []]
     new = pl.DataFrame({"genres": ["Drama|Western|Action", "Action | Comedy"]})
     assert lists(found.arrays(new).values["genres"]) == [[2, 3, 0], [3, 3]], "spaces are part of a value"
-    assert found.notes == ("genres: several of 3 values parted at '|', 3 of 6 missing",)
+    assert found.notes == (
+        "genres: several of 3 values parted at '|', 3 of 6 missing, with a vector of their own",
+    )
 
 
 def test_lists_are_several_values_of_text_or_of_whole_numbers() -> None:
@@ -135,12 +140,17 @@ def test_text_is_parted_by_rule_or_as_told() -> None:
     kinds = {name: feature.kind for name, feature in Features.fit(items, items.columns).entries.items()}
     assert kinds == {"title": "values", "shop": "category", "plain": "category"}
     told = Features.fit(
-        items, items.columns, kinds={"plain": "values"}, separators={"title": "", "shop": ";"}
+        items,
+        [
+            {"column": "title", "separator": ""},
+            {"column": "shop", "separator": ";"},
+            {"column": "plain", "kind": "values"},
+        ],
     )
     kinds = {name: feature.kind for name, feature in told.entries.items()}
     assert kinds == {"title": "category", "shop": "values", "plain": "values"}
     assert lists(told.arrays(items).values["shop"]) == [[1, 0], [0]]
-    asked = Features.fit(items, ["title"], kinds={"title": "category"})
+    asked = Features.fit(items, [{"column": "title", "kind": "category"}])
     assert asked["title"].known.vocabulary.to_list() == ["a|b", "c"]
 
 
@@ -153,7 +163,7 @@ def test_each_item_keeps_its_own_values_once_and_in_their_order(rows: list[list[
     assert read == [list(dict.fromkeys(row or [])) for row in rows]
     assert found["tags"].gaps == sum(not row for row in rows)
     joined = pl.DataFrame({"tags": [None if row is None else "|".join(row) for row in rows]})
-    text = Features.fit(joined, ["tags"], kinds={"tags": "values"})
+    text = Features.fit(joined, [{"column": "tags", "kind": "values"}])
     assert lists(text.arrays(joined).values["tags"]) == lists(found.arrays(items).values["tags"])
 
 
@@ -172,7 +182,9 @@ def test_vectors_are_divided_by_their_mean_length_and_missing_ones_are_marked(ki
         np.array([[3 / scale, 4 / scale], [0, 0], [0, 1 / scale]], dtype=np.float32)
     )
     assert arrays.missing.tolist() == [False, True, False]
-    assert found.notes == ("image: vector of 2 numbers, divided by 3, 1 of 3 missing",)
+    assert found.notes == (
+        "image: vector of 2 numbers, divided by 3, 1 of 3 missing, with a vector of their own",
+    )
 
 
 def test_a_vector_of_noughts_is_not_a_missing_one() -> None:
@@ -220,12 +232,98 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
         found.arrays(pl.DataFrame({"Brand": ["acme"]}))
     with pytest.raises(ConfigError, match=r"no feature 'price'; there are: brand"):
         found["price"]
-    with pytest.raises(ConfigError, match="rule is given for 'price', but the features are brand"):
-        Features.fit(items, ["brand"], kinds={"price": "number"})
-    with pytest.raises(ConfigError, match="rule is given for 'price'"):
-        Features.fit(items, ["brand"], separators={"price": ","})
-    with pytest.raises(ConfigError, match=r"cannot be read as 'vektor'.*Did you mean 'vector'"):
-        Features.fit(items, ["brand"], kinds={"brand": "vektor"})
+    with pytest.raises(ConfigError, match="'brand' is wanted twice"):
+        Features.fit(items, ["brand", {"column": "brand", "kind": "category"}])
+    with pytest.raises(ConfigError, match=r"no column 'pric'.*Did you mean 'price'"):
+        Features.fit(items, [{"column": "pric", "kind": "number"}])
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        (
+            {"column": "genres", "seperator": ";"},
+            r"table of 'genres' has no key 'seperator', only column, kind, sep",
+        ),
+        ({"column": "genres", "seperator": ";"}, r"Did you mean 'separator'\?"),
+        (
+            {"column": "genres", "kind": "vektor"},
+            r"'genres' cannot be read as 'vektor'.*Did you mean 'vector'",
+        ),
+        ({"column": "genres", "kind": 3}, r"kind = 3 of 'genres' is no text"),
+        ({"column": "genres", "separator": None}, r"separator = None of 'genres' is no text"),
+        ({"column": ["genres"]}, r"column = \['genres'\] .* is no text"),
+        (
+            {"kind": "values"},
+            r"\{'kind': 'values'\} is neither the name of a column nor a table that names one",
+        ),
+        (7, r"7 is neither the name of a column"),
+        (
+            {"column": "genres", "kind": "category", "separator": ";"},
+            "asked for as 'category': leave one of the two",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_followed_is_refused_with_its_fault(described: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Wanted.of(described)
+    with pytest.raises(ConfigError, match=f"(?s)lstm: features: .*{message}"):
+        model_of("lstm", features=(described,))
+
+
+def test_a_separator_asks_for_several_values_whatever_the_column_holds() -> None:
+    """No text of training holds it, and one of a later item does."""
+    found = Features.fit(pl.DataFrame({"tags": ["a", "b"]}), [{"column": "tags", "separator": ";"}])
+    assert found["tags"].kind == "values"
+    assert lists(found.arrays(pl.DataFrame({"tags": ["b;a"]})).values["tags"]) == [[1, 0]]
+    with pytest.raises(
+        ColumnError, match="'year' is Int64; several values are a list of text, or text with a"
+    ):
+        Features.fit(pl.DataFrame({"year": [1999]}), [{"column": "year", "separator": ";"}])
+
+
+# ------------------------------------------------------------------------------------ features of a network
+
+TABLES: list[Any] = ["brand", {"column": "genres", "kind": "values", "separator": ";"}]
+
+
+def test_tables_are_settings_in_json_and_in_an_experiment_file(tmp_path: Any) -> None:
+    model = model_of("lstm", features=TABLES)
+    assert model.settings()["features"] == TABLES == json.loads(json.dumps(model.settings()))["features"]
+    assert model_of("lstm", **model.settings()) == model
+    path = tmp_path / "x.toml"
+    path.write_text(
+        '[data]\nsource = "x.csv"\n[models.lstm]\n'
+        'features = ["brand", { column = "genres", kind = "values", separator = ";" }]\n'
+    )
+    experiment = read_experiment(path)
+    assert described_model("lstm", experiment.models["lstm"]) == model
+    assert experiment_of(experiment.to_json()).models == experiment.models
+
+
+def test_a_fault_in_a_table_of_an_experiment_file_is_named_before_anything_is_read(tmp_path: Any) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(
+        '[data]\nsource = "x.csv"\n[models.lstm]\nfeatures = [{ column = "genres", seperator = ";" }]\n'
+    )
+    with pytest.raises(
+        ConfigError, match=r"models\.lstm: lstm: features: The table of 'genres' has no key 'seperator'"
+    ):
+        read_experiment(path)
+    path.write_text('[data]\nsource = "x.csv"\n[models.lstm]\nfeatures = [3]\n')
+    with pytest.raises(ConfigError, match=r"models\.lstm\.features\.0.* = 3"):
+        read_experiment(path)
+
+
+@pytest.mark.parametrize("given", ["genres", {"column": "genres"}])
+def test_features_that_are_no_list_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"lstm: features=.*genres.* must be a list, such as "):
+        model_of("lstm", features=given)
+
+
+def test_a_column_is_named_once_by_name_or_by_table() -> None:
+    with pytest.raises(ConfigError, match=r"features=\['genres', 'genres'\] names a column twice"):
+        model_of("lstm", features=("genres", {"column": "genres", "separator": ";"}))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +356,7 @@ NAMES = ["image", "genres", "price", "brand", "year"]
 
 
 def test_features_are_the_same_after_json_and_parquet(tmp_path: Any) -> None:
-    before = Features.fit(varied(), NAMES, {"year": "number"})
+    before = Features.fit(varied(), [*NAMES[:-1], {"column": "year", "kind": "number"}])
     before.table().write_parquet(tmp_path / "values.parquet")
     described = json.loads(json.dumps(before.to_json()))
     after = Features.restored(described, pl.read_parquet(tmp_path / "values.parquet"))

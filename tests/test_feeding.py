@@ -10,13 +10,15 @@ import torch
 from ensue.augment import augmentation_of
 from ensue.batching import Stretches, windows
 from ensue.contrast import Contrast, Contrasting
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.feeding import Augmenting, Feed
 from ensue.inputs import Inputs
+from ensue.losses.contrastive import InfoNCE
 from ensue.model import Conditions, Training, model_of
-from ensue.neural_model import Domain
+from ensue.network import Batch, Network
 
 CPU = torch.device("cpu")
 
@@ -160,3 +162,90 @@ def test_contrast_that_makes_no_sense_is_refused() -> None:
         model_of("lstm", contrast={"views": "augmented"})
     with pytest.raises(ConfigError, match="views='droput' must be one of"):
         model_of("lstm", contrast={"views": "droput"})
+
+
+# ----------------------------------------------------------------------------- the second loss, by arithmetic
+
+PAIRS = {"a": "pt", "b": "qt", "c": "rt", "d": "sz", "e": "uvwy"}
+"""Users and what they had: three rows end before t, and two before items of their own."""
+
+
+@pytest.fixture
+def ends() -> tuple[Feed, Stretches, Network]:
+    """The whole rows of those users, a feed of them, and a network that answers for each."""
+    rows = [(user, item, step) for user, had in PAIRS.items() for step, item in enumerate(had)]
+    frame = pl.DataFrame(rows, schema=["user", "item", "step"], orient="row").select(
+        "user", "item", time=(pl.col("step") * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    )
+    sequences = Training.of(EventLog.of(frame)).sequences
+    feed = Feed(sequences, Inputs(length=5), CPU)
+    feed.begin(np.random.default_rng(0))
+    torch.manual_seed(0)
+    model = model_of("gru", width=6, length=5)
+    network: Network = model.network(Domain.of(sequences.n_items)).eval()  # type: ignore[attr-defined]
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return feed, Stretches(*windows(sequences.offsets, 5)), network
+
+
+def answered(feed: Feed, rows: Stretches, network: Network) -> torch.Tensor:
+    """`[B, D]` what is answered after the last input of each row, one row at a time."""
+    found = []
+    for start, end in zip(rows.starts, rows.ends, strict=True):
+        items = torch.from_numpy(feed.sequences.items[start:end].astype(np.int64))[None]
+        found.append(network.states(Batch(items, feed.sequences.n_items))[0, -1])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("views", ["dropout", "target", "augmented"])
+def test_the_second_loss_is_that_of_the_views_at_their_ends(
+    ends: tuple[Feed, Stretches, Network], views: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.3 times the loss of the answers after each row's last event, whatever the rows' lengths."""
+    feed, rows, network = ends
+    contrast = Contrast(weight=0.3, views=views, temperature=0.5, cosine=True)
+    contrasting = Contrasting(contrast, feed, rows.starts, rows.ends)
+    first = second = rows
+    if views == "target":
+        order = [3, 1, 2, 0, 4]  # partners as they could have been drawn
+        second = Stretches(rows.starts[order], rows.ends[order])
+        monkeypatch.setattr(contrasting, "alike", lambda at: second if at is rows.ends else None)
+    if views == "augmented":
+        first, second = Stretches(rows.starts, rows.starts + 1), rows
+        drawn = iter([first, second])
+        monkeypatch.setattr(feed, "views", lambda of: feed.whole(next(drawn)))
+    targets = torch.from_numpy(feed.sequences.items[rows.ends].astype(np.int64))
+    assert len(set(targets.tolist())) == 3
+    with torch.no_grad():
+        given = [answered(feed, view, network) for view in (first, second)]
+        expected = 0.3 * InfoNCE(0.5, cosine=True)(given[0], given[1], targets)
+        torch.testing.assert_close(contrasting(network, rows), expected)
+
+
+def test_partners_by_target_are_drawn_evenly_and_never_the_row_itself(
+    ends: tuple[Feed, Stretches, Network],
+) -> None:
+    """Each of three rows before t meets the other two half of the time each; a row alone meets itself."""
+    feed, rows, _ = ends
+    contrasting = Contrasting(Contrast(views="target"), feed, rows.starts, rows.ends)
+    items = feed.sequences.items[rows.ends]
+    three = np.flatnonzero([np.count_nonzero(items == item) == 3 for item in items])
+    met = np.zeros((len(items), len(items)), dtype=int)
+    for _ in range(400):
+        other = contrasting.alike(rows.ends)
+        met[np.arange(len(items)), np.searchsorted(np.sort(rows.ends), other.ends)] += 1
+    met = met[:, np.argsort(np.argsort(rows.ends))]
+    for row in range(len(items)):
+        if row not in three:
+            assert met[row, row] == 400
+            continue
+        assert met[row, row] == 0
+        for partner in set(three.tolist()) - {row}:  # 200 and its standard error of 10
+            assert abs(met[row, partner] - 200) < 50
+
+
+def test_rows_that_go_on_have_no_views(ends: tuple[Feed, Stretches, Network]) -> None:
+    feed, rows, network = ends
+    going = Stretches(rows.starts, rows.ends, np.zeros(len(rows.starts), dtype=np.bool_))
+    with pytest.raises(ConfigError, match="have no views to compare: leave contrast out"):
+        Contrasting(Contrast(), feed, rows.starts, rows.ends)(network, going)

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.item_vectors import ItemTable
 from ensue.model import Training, model_of
+from ensue.optimisation import SCHEDULES, parameter_groups, rate, seed_of
 from ensue.optimizers import optimizer_of, optimizers
 from ensue.rowwise import RowwiseAdagrad
+from ensue.side import Users
 
 
 def stepped(name: str, gradient: float, **settings: float) -> float:
@@ -70,10 +73,10 @@ def test_a_state_that_is_taken_up_goes_on_as_if_nothing_had_been(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "rate"), [("adam", 1e-2), ("sgd", 1.0), ("adagrad", 0.1), ("rowwise", 1e-2)]
+    ("name", "peak"), [("adam", 1e-2), ("sgd", 1.0), ("adagrad", 0.1), ("rowwise", 1e-2)]
 )
-def test_any_optimiser_learns_the_ring(ring_log: EventLog, name: str, rate: float) -> None:
-    course = {"epochs": 40, "patience": 40, "batch_tokens": 64, "learning_rate": rate}
+def test_any_optimiser_learns_the_ring(ring_log: EventLog, name: str, peak: float) -> None:
+    course = {"epochs": 40, "patience": 40, "batch_tokens": 64, "learning_rate": peak}
     fitted = model_of("lstm", width=16, length=12, optimizer=name, **course).fit(
         Training.of(ring_log, exclude_seen=False)
     )
@@ -85,3 +88,137 @@ def test_one_that_does_not_exist_is_refused() -> None:
         model_of("lstm", optimizer="adamm")
     with pytest.raises(ConfigError, match="schedule='cosin' must be one of"):
         model_of("lstm", schedule="cosin")
+
+
+# ----------------------------------------------------------------------------- several steps, by their equations
+
+GRADIENTS, START, RATE, DECAY = (3.0, -1.0, 0.5), 2.0, 0.1, 0.3
+
+
+def walked(name: str, **settings: object) -> list[float]:
+    """Where a weight of 2 stands after each of three steps with weight decay."""
+    layer = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(layer.weight, START)
+    stepper = optimizer_of({"name": name, **settings}).build(layer, RATE, DECAY)
+    places = []
+    for gradient in GRADIENTS:
+        layer.weight.grad = torch.full_like(layer.weight, gradient)
+        stepper.step()
+        places.append(float(layer.weight.detach()))
+    return places
+
+
+def by_moments(beta1: float, beta2: float, epsilon: float, *, decay_apart: bool) -> list[float]:
+    """Kingma and Ba, algorithm 1; with the decay apart Loshchilov and Hutter, algorithm 2."""
+    weight, mean, square, places = START, 0.0, 0.0, []
+    for step, gradient in enumerate(GRADIENTS, start=1):
+        slope = gradient if decay_apart else gradient + DECAY * weight
+        mean = beta1 * mean + (1 - beta1) * slope
+        square = beta2 * square + (1 - beta2) * slope**2
+        down = (mean / (1 - beta1**step)) / ((square / (1 - beta2**step)) ** 0.5 + epsilon)
+        weight -= RATE * (down + (DECAY * weight if decay_apart else 0.0))
+        places.append(weight)
+    return places
+
+
+@pytest.mark.parametrize("name", ["adamw", "rowwise"])
+def test_weights_decay_apart_from_the_moments(name: str) -> None:
+    assert walked(name) == pytest.approx(by_moments(0.9, 0.98, 1e-8, decay_apart=True))
+    own = {"beta1": 0.5, "beta2": 0.7, "epsilon": 0.2}
+    assert walked(name, **own) == pytest.approx(by_moments(0.5, 0.7, 0.2, decay_apart=True))
+
+
+def test_adam_takes_the_decay_into_its_moments() -> None:
+    assert walked("adam") == pytest.approx(by_moments(0.9, 0.999, 1e-8, decay_apart=False))
+    own = {"beta1": 0.5, "beta2": 0.7, "epsilon": 0.2}
+    assert walked("adam", **own) == pytest.approx(by_moments(0.5, 0.7, 0.2, decay_apart=False))
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, False), (0.5, True), (0.0, False)])
+def test_sgd_runs_along_a_sum_of_gradients(momentum: float, nesterov: bool) -> None:
+    weight, total, places = START, 0.0, []
+    for gradient in GRADIENTS:
+        slope = gradient + DECAY * weight
+        total = momentum * total + slope
+        weight -= RATE * (slope + momentum * total if nesterov else total)
+        places.append(weight)
+    assert walked("sgd", momentum=momentum, nesterov=nesterov) == pytest.approx(places)
+
+
+@pytest.mark.parametrize(("start", "epsilon"), [(0.0, 1e-10), (4.0, 0.5)])
+def test_adagrad_divides_by_all_squares_so_far(start: float, epsilon: float) -> None:
+    weight, squares, places = START, start, []
+    for gradient in GRADIENTS:
+        slope = gradient + DECAY * weight
+        squares += slope**2
+        weight -= RATE * slope / (squares**0.5 + epsilon)
+        places.append(weight)
+    assert walked("adagrad", start=start, epsilon=epsilon) == pytest.approx(places)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_squares_of_a_row_add_up_over_the_steps(sparse: bool) -> None:
+    """Mean squares 12.5 and then 0.5 make 13; a row that is looked up twice has the sum of both gradients."""
+    table = nn.Parameter(torch.zeros(3, 2))
+    stepper = RowwiseAdagrad([table], 0.1, factor=2.0, epsilon=0.25)
+    table.grad = torch.zeros(3, 2).index_add(0, torch.tensor([1, 1]), torch.tensor([[1.0, 4.0], [2.0, 0.0]]))
+    if sparse:
+        values = torch.tensor([[1.0, 4.0], [2.0, 0.0]])
+        table.grad = torch.sparse_coo_tensor(torch.tensor([[1, 1]]), values, (3, 2), check_invariants=False)
+    stepper.step()
+    first = -0.2 * torch.tensor([3.0, 4.0]) / (12.5**0.5 + 0.25)
+    torch.testing.assert_close(table[1], first)
+    grad = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    table.grad = grad.to_sparse(1) if sparse else grad
+    stepper.step()
+    torch.testing.assert_close(table[1], first - 0.2 * torch.tensor([1.0, 0.0]) / (13**0.5 + 0.25))
+    torch.testing.assert_close(table[2], -0.2 * torch.tensor([0.0, 2.0]) / (2**0.5 + 0.25))
+    assert not table[0].any()
+
+
+def test_tables_have_a_rate_of_their_own_and_one_step_alone() -> None:
+    """A table's first step is table_rate x rate along a row of equal entries; a matrix's is the rate."""
+    network = nn.Sequential(ItemTable(2, 3), nn.Linear(3, 1, bias=False), Users(2, 3, "embedding"))
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    stepper = optimizer_of({"name": "rowwise", "table_rate": 4.0}).build(network, 0.01, 0.0)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    stepper.step()
+    for old, new, step in zip(before, network.parameters(), (0.04, 0.01, 0.04), strict=True):
+        torch.testing.assert_close(old - new, torch.full_like(old, step))
+
+
+def test_a_network_of_tables_alone_decays_in_them() -> None:
+    """Two parameter groups; a table decays where nothing else could, and its biases never."""
+    plain = nn.Sequential(ItemTable(4, 3), nn.Linear(3, 3))
+    decayed, others = parameter_groups(plain, 0.1)
+    assert [p.shape for p in decayed["params"]] == [(3, 3)]
+    assert [p.shape for p in others["params"]] == [(4, 3), (3,)]
+    network = model_of("fpmc", width=3, bias=True, personal="none").network(Domain.of(4))  # type: ignore[attr-defined]
+    decayed, others = parameter_groups(network, 0.1)
+    assert {id(p) for p in decayed["params"]} == {id(network.items.weight), id(network.head.table)}
+    assert [p.shape for p in others["params"]] == [(4,)]
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    stepper = optimizer_of("rowwise").build(network, 0.01, 0.1)  # which knows no decay of tables
+    before = network.items.weight.detach().clone()
+    network.items.weight.grad = torch.zeros_like(before)
+    stepper.step()
+    assert torch.equal(network.items.weight, before)
+
+
+# ----------------------------------------------------------------------------- the rate of a step
+
+
+def test_schedules_by_their_equations() -> None:
+    """Of 100 steps 20 rise; step 60 is half of the way down, step 40 a quarter."""
+    for schedule in ("linear", "constant", "cosine"):
+        assert [rate(step, 100, 0.2, schedule) for step in (0, 9, 19, 20)] == [0.05, 0.5, 1.0, 1.0]
+    found = {name: [rate(step, 100, 0.2, name) for step in (40, 60, 100, 900)] for name in SCHEDULES}
+    assert found["linear"] == pytest.approx([0.01 + 0.99 * left for left in (0.75, 0.5, 0.0, 0.0)])
+    assert found["cosine"] == pytest.approx([0.01 + 0.99 * left for left in (0.5 + 0.125**0.5, 0.5, 0, 0)])
+    assert found["constant"] == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_every_epoch_and_every_run_has_random_numbers_of_its_own() -> None:
+    assert len({seed_of(seed, number) for seed in range(3) for number in range(3)}) == 9
+    assert seed_of(1, 2) == seed_of(1, 2)

@@ -311,3 +311,78 @@ def test_events_without_a_history_are_counted() -> None:
     cut = float(log.frame["time"].dt.epoch("us").to_list()[2])
     examples = at_times(log, cut).examples("test", Catalogue.fit(log))
     assert (len(examples), examples.without_history) == (1, 1)
+
+
+# ------------------------------------------------------------------------------------------- ratings
+
+
+def rated_log() -> EventLog:
+    """Two users whose events lie mixed in time, one of them without a rating."""
+    rows = [
+        ("u", "a", 1, 5.0),
+        ("v", "b", 2, 1.0),
+        ("u", "b", 3, 4.0),
+        ("v", "a", 4, None),
+        ("u", "c", 5, 2.5),
+    ]
+    schema = {"user": pl.String, "item": pl.String, "time": pl.Int64, "rating": pl.Float64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return EventLog.of(frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC"))))
+
+
+def test_an_example_carries_the_rating_of_its_target() -> None:
+    log = rated_log()
+    catalogue = Catalogue.fit(log)
+    examples = at_times(log, 3).examples("test", catalogue)
+    assert examples.target_ratings is not None
+    assert examples.target_ratings.dtype == np.float32
+    found = dict(zip(zip(examples.group_ids.gather(examples.groups), examples.target_ids, strict=True),
+                     examples.target_ratings.tolist(), strict=True))  # fmt: skip
+    assert list(found) == [("u", "b"), ("u", "c"), ("v", "a")]
+    assert (found["u", "b"], found["u", "c"]) == (4.0, 2.5)
+    assert np.isnan(found["v", "a"])
+    last = at_times(log, 3).examples("test", catalogue, "last").target_ratings
+    assert last is not None
+    assert last[0] == 2.5
+    assert np.isnan(last[1])
+    plain = EventLog.of(log.frame.drop("rating"))
+    assert at_times(plain, 3).examples("test", catalogue).target_ratings is None
+
+
+def test_ratings_follow_overlapping_sessions() -> None:
+    rows = [
+        ("u", "a", 1, "s"),
+        ("u", "x", 2, "t"),
+        ("u", "b", 3, "s"),
+        ("u", "y", 4, "t"),
+        ("u", "c", 5, "s"),
+    ]
+    log = log_of([row[:3] for row in rows])
+    frame = log.frame.with_columns(
+        session=pl.Series([r[3] for r in rows]), rating=pl.Series([1.0, 2, 3, 4, 5])
+    )
+    examples = last_out(EventLog.of(frame), by="session").examples("test", Catalogue.fit(log))
+    assert examples.target_ratings is not None
+    assert dict(zip(examples.target_ids, examples.target_ratings.tolist(), strict=True)) == {
+        "c": 5.0,
+        "y": 4.0,
+    }
+
+
+def test_some_of_the_examples_keep_all_that_belongs_to_them() -> None:
+    log = rated_log()
+    catalogue = Catalogue.fit(log)
+    examples = at_times(log, 3).examples("test", catalogue)
+    some = examples[np.array([0, 2])]
+    assert len(some) == 2
+    assert some.target_ids.to_list() == ["b", "a"]
+    assert catalogue.decode(some.targets) == ["b", "a"]
+    assert histories(some, catalogue) == [["a"], ["b"]]
+    assert some.group_ids.gather(some.groups).to_list() == ["u", "v"]
+    assert some.queries.users is not None
+    assert some.queries.users.to_list() == ["u", "v"]
+    assert some.target_ratings is not None
+    assert some.target_ratings[0] == 4.0
+    assert np.isnan(some.target_ratings[1])
+    plain = at_times(EventLog.of(log.frame.drop("rating")), 3).examples("test", catalogue)
+    assert plain[np.array([1])].target_ratings is None

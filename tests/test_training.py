@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ensue.catalogue import Catalogue
+from ensue.domain import Domain
 from ensue.errors import ConfigError, ModelError
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
@@ -21,20 +22,22 @@ from ensue.model import Conditions, Training, refit
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
 from ensue.network import Batch, Encoder, State
-from ensue.neural_model import (
-    EPOCHS,
-    FEWEST_STEPS,
-    FEWEST_TOKENS,
-    LONGEST,
-    MOST_TOKENS,
-    STEPS_AN_EPOCH,
-    Domain,
-    NeuralModel,
-)
+from ensue.neural_model import NeuralModel
 from ensue.optimisation import parameter_groups, rate
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import split
+from ensue.suiting import (
+    EPOCHS,
+    FEWEST_STEPS,
+    FEWEST_TOKENS,
+    LARGE_TABLE,
+    LONGEST,
+    MANY_ITEMS,
+    MOST_TOKENS,
+    NEGATIVES,
+    STEPS_AN_EPOCH,
+)
 
 SIZE: dict[str, Any] = {"width": 8, "length": 6, "dropout": 0.2}
 COURSE: dict[str, Any] = {"epochs": 4, "patience": 4, "batch_tokens": 40, "learning_rate": 1e-2, "ema": 0.0}
@@ -334,7 +337,32 @@ def test_what_is_left_to_the_data_is_filled_in_and_said(training: Training) -> N
         f"lstm: batches of {FEWEST_TOKENS} tokens and {model.epochs} epochs at most, since 128 targets make about "
         f"{steps} steps an epoch",
     ]
-    assert replace(model, length=0, epochs=0, patience=0, batch_tokens=0) == LSTM()
+    assert (model.loss, model.optimizer, model.ema) == ("cross-entropy", "adamw", 0.99)
+    left: dict[str, Any] = {"loss": "auto", "optimizer": "auto", "ema": None}
+    assert replace(model, length=0, epochs=0, patience=0, batch_tokens=0, **left) == LSTM()
+
+
+@pytest.mark.parametrize(("items", "width"), [(MANY_ITEMS, 64), (MANY_ITEMS + 1, 64), (2 * MANY_ITEMS, 320)])
+def test_the_size_of_the_catalogue_chooses_loss_and_optimiser(items: int, width: int) -> None:
+    sequences = Sequences(np.zeros(20, dtype=np.int32), np.array([0, 20]), pl.Series(["u"]), items)
+    said: list[str] = []
+    model = LSTM(width=width).suited(sequences, said.append)
+    many, large = items > MANY_ITEMS, items * width > LARGE_TABLE
+    drawn = {"name": "sampled-softmax", "source": "mixed", "negatives": NEGATIVES}
+    assert model.loss == (drawn if many else "cross-entropy")
+    assert (model.optimizer, model.ema) == (("rowwise", 0.0) if large else ("adamw", 0.99))
+    assert [line for line in said if f"{items:,}" in line or f"{items * width:,}" in line] == [
+        *(
+            [f"lstm: a softmax over 1,024 drawn items, since {items:,} items are more than 50,000"]
+            if many
+            else []
+        ),
+        *(
+            [f"lstm: an optimiser by rows, since the table of items has {items * width:,} numbers"]
+            if large
+            else []
+        ),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +391,8 @@ def test_batches_grow_with_the_data_within_bounds() -> None:
 
 def test_what_is_asked_for_is_left_as_it_is(training: Training) -> None:
     said: list[str] = []
-    assert SMALL.suited(training.sequences, said.append) == SMALL
+    told = replace(SMALL, loss="bce", optimizer="sgd", ema=SMALL.ema or 0.0)
+    assert told.suited(training.sequences, said.append) == told
     assert said == []
 
 

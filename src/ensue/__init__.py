@@ -23,6 +23,7 @@ _HOMES = {
     "Recommender": "ensue.ranking",
     "audit": "ensue.events.audit",
     "evaluate": "ensue.evaluation",
+    "evaluate_ratings": "ensue.rating_evaluation",
     "fetch": "ensue.events.datasets",
     "fit": "ensue.model",
     "load": "ensue.ladder",
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "audit",
     "evaluate",
+    "evaluate_ratings",
     "fetch",
     "fit",
     "load",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from ensue.model import fit as fit
     from ensue.model import models as models
     from ensue.ranking import Recommender as Recommender
+    from ensue.rating_evaluation import evaluate_ratings as evaluate_ratings
     from ensue.splits import split as split
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +36,21 @@ class Stretches:
     starts: Ints
     ends: Ints
     fresh: NDArray[np.bool_] | None = None
+
+
+def parts_of(stretches: Stretches, tokens: int) -> Iterator[Stretches]:
+    """A batch in parts of consecutive rows, each within a token budget once padded; 0 leaves it whole.
+
+    Args:
+        stretches: the batch; rows that go on from batch to batch stay together.
+        tokens: the most `rows x longest row` of a part; a longer row is a part of its own.
+    """
+    if tokens <= 0 or stretches.fresh is not None:
+        yield stretches
+        return
+    cuts = _cuts(stretches.ends - stretches.starts, tokens)
+    for first, last in pairwise(cuts):
+        yield Stretches(stretches.starts[first:last], stretches.ends[first:last])
 
 
 def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -131,6 +147,7 @@ def batches(lengths: Ints, tokens: int, rng: np.random.Generator | None = None) 
     noise = rng.random(len(lengths)) if rng is not None else np.zeros(len(lengths))
     bucket = np.ceil(np.log2(np.maximum(lengths, 1)) * 4) if rng is not None else lengths
     order = np.lexsort((noise, bucket))
+    del noise, bucket  # an epoch holds no more of every window than their order
     cuts = _cuts(lengths[order], tokens)
     places = np.arange(len(cuts) - 1)
     if rng is not None:
@@ -140,7 +157,7 @@ def batches(lengths: Ints, tokens: int, rng: np.random.Generator | None = None) 
 
 
 def _cuts(lengths: Ints, tokens: int) -> Ints:
-    """`[C+1]` where batches begin in windows sorted by bucket, so that each stays within the budget."""
+    """`[C+1]` where batches begin in windows, so that each stays within the budget once padded."""
     cuts = [0]
     while cuts[-1] < len(lengths):
         first = cuts[-1]

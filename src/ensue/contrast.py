@@ -23,6 +23,8 @@ VIEWS = ("augmented", "dropout", "target")
 class Contrast:
     """A second loss over two views of every row, by what the network answers at their ends.
 
+    Rows that the same item follows are no negatives of each other, whatever the views; CL4SRec counts these too.
+
     Attributes:
         weight: how much of it is added to the loss of the next item.
         views: "augmented" (two augmentations of each row, as in CL4SRec), "dropout" (the same row twice, told apart by
@@ -80,6 +82,10 @@ class Contrasting:
             network: in training.
             stretches: the rows of the batch.
         """
+        if stretches.fresh is not None:
+            raise ConfigError(
+                "Rows that go on from batch to batch have no views to compare: leave contrast out."
+            )
         feed = self.feed
         if self.contrast.views == "augmented":
             first, second = feed.views(stretches), feed.views(stretches)

@@ -1,7 +1,7 @@
 """What is known of items, as arrays: from which a network works out an item's vector, even of one it never saw.
 
 Features are fitted on the items of training and read any later item by the same rule. A column is one of four kinds,
-by its type unless it is asked for:
+by its type unless a table asks for another, such as {"column": "genres", "kind": "values", "separator": ";"}:
 
 - "category": text, Boolean, Categorical, Enum
 - "values", several categories at once: a list of text or whole numbers; or text, where a separator is given, or where
@@ -17,7 +17,7 @@ the training prices with a mark beside it, and the mean is stored with the model
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -25,14 +25,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ensue.encodings import KINDS as COLUMN_KINDS
 from ensue.encodings import Encoding, kind_of, known_entry, vocabularies, vocabulary_table
-from ensue.errors import ArtifactError, ColumnError, ConfigError, nearest
+from ensue.errors import ArtifactError, ColumnError, ConfigError
+from ensue.wanted import KINDS, Described, Wanted, check_kind
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-
-KINDS = (*COLUMN_KINDS, "values", "vector")
 
 SEPARATOR = "|"
 """What parts several values in one text, where nothing else is said."""
@@ -122,7 +120,7 @@ class Feature:
             column: `[N]` one value per item.
             kind: one of `KINDS`, or None to follow the type by the rule of this module.
             separator: parts the values of a text; "" for a text that is one value; None for `SEPARATOR` if any text
-                holds it.
+                holds it. One that is given asks for "values".
 
         Raises:
             ConfigError: an unknown kind.
@@ -152,7 +150,9 @@ class Feature:
             what = f"{self.name}: several of {self.known.unseen_code} values{parted}"
         else:
             return self.known.note
-        return what + (f", {self.gaps} of {self.rows} missing" if self.gaps else "")
+        return what + (
+            f", {self.gaps} of {self.rows} missing, with a vector of their own" if self.gaps else ""
+        )
 
     @property
     def known(self) -> Encoding:
@@ -192,48 +192,35 @@ class Features:
     entries: Mapping[str, Feature] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls,
-        frame: pl.DataFrame,
-        names: Sequence[str],
-        kinds: Mapping[str, str] | None = None,
-        separators: Mapping[str, str] | None = None,
-    ) -> Features:
-        """How the named columns are read, from the items of training.
+    def fit(cls, frame: pl.DataFrame, wanted: Iterable[Described]) -> Features:
+        """How the wanted columns are read, from the items of training.
 
         Args:
             frame: `[N]` one row per item of the catalogue in its order, such as `Catalogue.features`.
-            names: the columns that are wanted.
-            kinds: kinds that are not to follow from the type of a column.
-            separators: what parts several values in a text, where it is not `SEPARATOR`; "" for one value.
+            wanted: names of columns, or tables that say how one is to be read, see `Wanted`.
 
         Raises:
-            ConfigError: a name is no column, or a kind or separator is given for a column that is not wanted.
+            ConfigError: a name is no column, a column is wanted twice, or a table cannot be followed.
             ColumnError: the type of a column does not fit its kind, or vectors differ in length.
 
         Example:
             >>> import polars as pl
-            >>> items = pl.DataFrame({"item": ["a", "b"], "brand": ["acme", None], "genres": ["x|y", "y"]})
-            >>> found = Features.fit(items, ["brand", "genres"])
+            >>> items = pl.DataFrame({"item": ["a", "b"], "brand": ["acme", None], "genres": ["x;y", "y"]})
+            >>> found = Features.fit(items, ["brand", {"column": "genres", "separator": ";"}])
             >>> [(name, feature.kind) for name, feature in found.entries.items()]
             [('brand', 'category'), ('genres', 'values')]
             >>> arrays = found.arrays(items)
             >>> arrays.categories["brand"].tolist(), arrays.values["genres"].codes.tolist()
             ([0, 2], [1, 0, 0])
         """
-        kinds, separators = kinds or {}, separators or {}
-        for name in (*kinds, *separators):
-            if name not in names:
-                raise ConfigError(f"A rule is given for '{name}', but the features are {', '.join(names)}.")
         columns = {column.name: column for column in frame}
-        return cls(
-            {
-                name: Feature.fit(
-                    name, known_entry(columns, name, "column"), kinds.get(name), separators.get(name)
-                )
-                for name in names
-            }
-        )
+        entries: dict[str, Feature] = {}
+        for one in map(Wanted.of, wanted):
+            if one.column in entries:
+                raise ConfigError(f"The feature '{one.column}' is wanted twice: name each column once.")
+            column = known_entry(columns, one.column, "column")
+            entries[one.column] = Feature.fit(one.column, column, one.kind, one.separator)
+        return cls(entries)
 
     def __getitem__(self, name: str) -> Feature:
         """The feature of a column; `ConfigError` if there is none."""
@@ -291,10 +278,9 @@ class Features:
 
 def _resolved(name: str, column: pl.Series, kind: str | None, separator: str | None) -> tuple[str, str]:
     """The kind and the separator of a column, by the rule of this module where nothing is said."""
-    if kind is not None and kind not in KINDS:
-        raise ConfigError(
-            f"Column '{name}' cannot be read as '{kind}', only as {', '.join(KINDS)}.{nearest(kind, KINDS)}"
-        )
+    check_kind(name, kind)
+    if separator and kind is None:
+        kind = "values"
     found = column.dtype
     if found != pl.String:
         separator = ""

@@ -71,12 +71,24 @@ class Inputs:
             if name in timed - set(columns) and sequences.time is None:
                 raise ModelError(f"the log has no times, so there is no '{name}' to read: leave it out.")
             if name not in timed | set(columns):
-                has = ", ".join(sorted(columns)) or "none"
+                known = {*columns, *sequences.context, *([] if sequences.rating is None else [RATING])}
+                has = ", ".join(sorted(known)) or "none"
                 raise ModelError(
-                    f"the log has no column '{name}' to read; it has {has}.{nearest(name, columns)}"
+                    f"the log has no column '{name}' to read; it has {has}.{nearest(name, known)}"
                 )
         wanted = tuple(name for name in reads if name not in (TIME, GAP))
         return cls(reads, Encodings.fit(columns, wanted), length, causal)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a log that are read: "time" stands for the gap and for what a calendar says."""
+        plain = {TIME: TIME, GAP: TIME}
+        return tuple(dict.fromkeys(plain.get(name) or self.encodings[name].source for name in self.reads))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for each encoded column on what became of it, gaps included."""
+        return tuple(encoding.note for encoding in self.encodings.entries.values())
 
     def flat(self, queries: Queries | Sequences) -> Arrays:
         """`[E]` the events' columns, encoded; missing where these events do not carry them."""
@@ -172,9 +184,9 @@ class Inputs:
 
 
 def _columns(events: Queries | Sequences, reads: tuple[str, ...]) -> dict[str, pl.Series]:
-    """The columns of some events that are encoded value by value."""
-    columns = dict(events.context)
-    if events.rating is not None:
+    """The columns of some events that are encoded value by value: of all that there are, those that are read."""
+    columns = {name: events.context[name] for name in events.context if name in reads}
+    if events.rating is not None and RATING in reads:
         columns[RATING] = pl.Series(RATING, events.rating).fill_nan(None)
     if events.time is not None and set(CALENDAR) & set(reads):
         known = events.time != MISSING_TIME

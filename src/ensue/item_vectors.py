@@ -49,7 +49,13 @@ class ItemTable(ItemVectors):
         n_items: `N`.
         width: `D`.
         weight: `[N, D]` vectors to begin with; None draws them.
+
+    Attributes:
+        sparse: the gradient of looked up rows holds these rows alone, which optimisers by rows can follow; set by
+            whoever trains.
     """
+
+    sparse = False
 
     def __init__(self, n_items: int, width: int, weight: Tensor | None = None) -> None:
         super().__init__(n_items, width)
@@ -59,7 +65,7 @@ class ItemTable(ItemVectors):
 
     def rows(self, items: Tensor) -> Tensor:
         """`[..., D]` the vectors of some items."""
-        return nn.functional.embedding(items, self.weight)
+        return nn.functional.embedding(items, self.weight, sparse=self.sparse and self.training)
 
 
 class HashedItems(ItemVectors):

@@ -22,6 +22,7 @@ from ensue.events.log import EventLog
 from ensue.events.simulate import demo_log
 from ensue.events.source import read
 from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
+from ensue.inputs import TIME, USER, Inputs
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
 from ensue.progress import Progress, Silent
@@ -47,6 +48,7 @@ class Rung:
         test_seconds: time to rank all test targets.
         folder: where it is saved.
         facts: what the fit says of itself.
+        reads: the columns of events, beside user and item, that its answers depend on.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Rung:
     test_seconds: float
     folder: Path
     facts: Mapping[str, Any]
+    reads: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs."""
@@ -183,8 +186,7 @@ def run(
     best = _best(rungs)
     outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped)
     if experiment.keep_histories:
-        session = ["session"] if by == "session" else []
-        log.frame.select("user", "item", *session).write_parquet(folder / HISTORIES)
+        _kept(log, rungs, by).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
     (folder / RESULTS).write_text(
         json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
@@ -269,7 +271,25 @@ def _rung(
     began = time.monotonic()
     metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
     tested = evaluate(served, parts.examples("test", served.catalogue, targets), metrics=metrics)
-    return Rung(label, model, score, tested, fit_seconds, time.monotonic() - began, place, fitted.facts)
+    test_seconds = time.monotonic() - began
+    return Rung(label, model, score, tested, fit_seconds, test_seconds, place, fitted.facts, reads(served))
+
+
+def reads(recommender: Recommender) -> tuple[str, ...]:
+    """The columns of events, beside user and item, that a recommender's answers depend on: "time", "rating", others.
+
+    A network says it by its inputs; a counting model by `reads` of its scoring, and reads none where it has no such.
+    """
+    inputs = getattr(recommender.scoring, "inputs", None)
+    found = inputs.columns if isinstance(inputs, Inputs) else getattr(recommender.scoring, "reads", ())
+    return tuple(name for name in found if name != USER)
+
+
+def _kept(log: EventLog, rungs: list[Rung], by: str) -> pl.DataFrame:
+    """What a run keeps of its users' histories: their items, and what its models read beside them; nothing more."""
+    wanted = {name for rung in rungs for name in rung.reads} | ({"session"} if by == "session" else set())
+    known = set(log.columns) - (set() if log.has_time else {TIME})
+    return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
 
 
 def _best(rungs: list[Rung]) -> str:
@@ -347,7 +367,10 @@ def model_folder(folder: str | Path) -> Path:
 
 
 def histories(folder: str | Path) -> pl.DataFrame:
-    """The users' histories that a run kept: columns `user`, `item` (and `session` of a run by sessions), oldest first.
+    """The users' histories that a run kept, oldest first.
+
+    Returns:
+        Columns `user` and `item`; `session` of a run by sessions; and `time`, `rating` or others that its models read.
 
     Raises:
         EnsueError: the run kept none.

@@ -54,11 +54,19 @@ class Conditions:
         progress: who is told how far it is.
         device: "cpu", "cuda" or "auto" (a GPU if there is one). Counting models ignore it.
         threads: how many cores a network trains on; 0 leaves the setting alone.
-        checkpoints: a folder where a network keeps its state after each epoch, and resumes from; None keeps none.
-        max_minutes: stop training in time with the best state so far; 0 is no limit.
+        checkpoints: a folder where a network keeps its state, and goes on from; None keeps none. Going on gives what an
+            uninterrupted run gives, bit for bit.
+        checkpoint_minutes: how often it does within an epoch; it always does at the end of one, and when told to stop.
+        max_minutes: stop training in time with the best state so far; the learning rate falls within them. 0 is no
+            limit.
         steps: train exactly this many optimiser steps (a refit); 0 trains by the model's own epochs.
         horizon: over how many steps the learning rate falls; 0 takes those of all epochs. A refit keeps that of
             its first fit.
+        tokens_at_once: the most tokens that are computed at once; larger batches are computed in parts whose gradients
+            add up. 0 computes every batch whole.
+        precision: "single", "bf16", "fp16", or "auto": bf16 on a GPU that has it. Weights and losses stay in 32 bits.
+        compile: translate the network with torch.compile first, which takes a while.
+        processes: how many processes on this machine train one network together.
     """
 
     seed: int = 0
@@ -66,9 +74,14 @@ class Conditions:
     device: str = "auto"
     threads: int = 0
     checkpoints: Path | None = None
+    checkpoint_minutes: float = 5.0
     max_minutes: float = 0.0
     steps: int = 0
     horizon: int = 0
+    tokens_at_once: int = 0
+    precision: str = "auto"
+    compile: bool = False
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,8 @@ class Model(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    goes_on: ClassVar[bool] = False
+    """Whether a fitted one can learn further from new events alone, see `go_on`."""
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
     @abstractmethod
@@ -91,6 +106,16 @@ class Model(ABC):
             catalogue: the items.
         """
         raise TypeError(f"{self.name} is restored from its graph")
+
+    def go_on(self, parts: Parts, training: Training, conditions: Conditions = Conditions()) -> Recommender:
+        """A recommender that has learnt further, from where a saved one stands.
+
+        Args:
+            parts: of the saved one.
+            training: new events, over a catalogue that begins with the saved one's.
+            conditions: how it goes; steps below 0 learn nothing and only take new items in.
+        """
+        raise TypeError(f"{self.name} is fitted anew")
 
     def settings(self) -> dict[str, Any]:
         """The hyperparameters as JSON has them: lists, and no tuples."""

@@ -4,71 +4,39 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ensue.augment import augmentation_of
 from ensue.batching import Ints, Stretches, batches
 from ensue.contrast import contrast_of
-from ensue.errors import ConfigError, ModelError, nearest
-from ensue.features import FeatureArrays, Features
+from ensue.domain import Domain
+from ensue.errors import ColumnError, ConfigError, ModelError, nearest
+from ensue.features import Features
 from ensue.feeding import Augmenting
+from ensue.further import of_saved, paced
 from ensue.inputs import USER, Inputs
 from ensue.item_features import FeatureItems
 from ensue.item_vectors import HashedItems, ItemTable, ItemVectors
-from ensue.losses import Loss, RatingLoss, loss_of, rating_loss_of, rating_losses
+from ensue.losses import CrossEntropy, Loss, RatingLoss, loss_of, rating_loss_of, rating_losses
 from ensue.model import Conditions, Model, Training
 from ensue.network import Encoder, Network
 from ensue.optimisation import apart, rate
 from ensue.optimizers import optimizer_of
-from ensue.ranking import Recommender
+from ensue.ranking import Parts, Recommender
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head
 from ensue.sequences import Sequences
 from ensue.side import Side, Users
+from ensue.suiting import choices
 from ensue.training import Trainer
-
-LONGEST, EPOCHS, FEWEST_STEPS = 200, 12, 800
-STEPS_AN_EPOCH, FEWEST_TOKENS, MOST_TOKENS = 40, 128, 1024
-"""What settings are taken from the data by: small batches reach more in the same time (docs/log.md)."""
+from ensue.wanted import Wanted
 
 ITEM_VECTORS = ("learnt", "hashed", "one-hot")
 PERSONAL = ("none", "embedding", "adapter")
-
-
-@dataclass(frozen=True, eq=False)
-class Domain:
-    """What a network is built over.
-
-    Attributes:
-        n_items: `N`.
-        counts: `[N]` training events of each item.
-        inputs: the columns that it reads, encoded.
-        features: how the features of its items are read; None for a network that reads none.
-        items: the features of the `N` items.
-        ratings: all of training, NaN where an event has none; None where the log has none.
-    """
-
-    n_items: int
-    counts: NDArray[np.int64]
-    inputs: Inputs = field(default_factory=Inputs)
-    features: Features | None = None
-    items: FeatureArrays | None = None
-    ratings: NDArray[np.float32] | None = None
-
-    @classmethod
-    def of(cls, n_items: int) -> Domain:
-        """A catalogue of this size, of whose items nothing else is known."""
-        return cls(n_items, np.ones(n_items, dtype=np.int64))
-
-    @property
-    def n_users(self) -> int:
-        """Users that training knows: codes from here up are unknown ones."""
-        return self.inputs.encodings[USER].unseen_code if USER in self.inputs.reads else 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +53,8 @@ class NeuralModel(Model):
         item_vectors: "learnt" (one vector per item), "hashed" (composed of two small tables, for very large
             catalogues) or "one-hot" (a one-hot input, which is a table of the input's own: never tied).
         features: columns of the items (categories, several categories, numbers, vectors of texts or images) whose
-            vectors are added to an item's own, so that a new item can be scored.
+            vectors are added to an item's own, so that a new item can be scored: names, or tables that say how one is
+            read, such as {"column": "genres", "kind": "values", "separator": "|"}.
         id_dropout: share of the items that are met without their own vectors while training, where there are features.
         inputs: other columns that each event is read with: "gap" (time since the event before), "hour", "weekday",
             "month" (UTC), "rating", "event", or any column of the log.
@@ -95,21 +64,24 @@ class NeuralModel(Model):
             one of them.
         augment_share: of the rows that are, where there are augmentations.
         contrast: settings of a second loss over views of every row (`weight`, `views`, `temperature`, `cosine`).
-        loss: name of a loss, or a table with its name and settings.
+        loss: name of a loss, or a table with its name and settings; "auto" takes it from the size of the catalogue.
         epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
         patience: stop after this many epochs without a better validation score; 0 takes a quarter of the epochs.
         batch_tokens: token budget of a batch, `rows x longest row`; 0 takes it from the data.
-        optimizer: name of an optimiser ("adamw", "adam", "sgd", "adagrad", "rowwise"), or a table with its settings.
+        optimizer: name of an optimiser ("adamw", "adam", "sgd", "adagrad", "rowwise"), or a table with its settings;
+            "auto" takes it from the size of the table of items.
         schedule: how the rate goes on after the warm-up: "cosine", "linear" or "constant".
         learning_rate: peak, reached after the warm-up.
         weight_decay: of matrices; vectors, norms and biases have none.
         warmup: share of all steps over which the rate rises.
         clip: largest norm of the gradient.
-        ema: weight of the past in a moving average of the weights that is validated and kept; 0 takes none.
+        ema: weight of the past in a moving average of the weights that is validated and kept; 0 takes none, None
+            takes it from the size of the table of items.
         validation_targets: how many validation targets are ranked after each epoch, evenly spread over all.
     """
 
     network_class: ClassVar[type[Network]] = Network
+    goes_on: ClassVar[bool] = True
 
     width: int = 64
     length: int = 0
@@ -118,29 +90,36 @@ class NeuralModel(Model):
     bias: bool = False
     temperature: float = 0.0
     item_vectors: str = "learnt"
-    features: tuple[str, ...] = ()
+    features: tuple[str | Mapping[str, Any], ...] = ()
     id_dropout: float = 0.1
     inputs: tuple[str, ...] = ()
     personal: str = "none"
     augment: tuple[str | Mapping[str, Any], ...] = ()
     augment_share: float = 0.5
     contrast: Mapping[str, Any] | None = None
-    loss: str | Mapping[str, Any] = "cross-entropy"
+    loss: str | Mapping[str, Any] = "auto"
     epochs: int = 0
     patience: int = 0
     batch_tokens: int = 0
-    optimizer: str | Mapping[str, Any] = "adamw"
+    optimizer: str | Mapping[str, Any] = "auto"
     schedule: str = "cosine"
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip: float = 1.0
-    ema: float = 0.99
+    ema: float | None = None
     validation_targets: int = 5000
 
     def __post_init__(self) -> None:
         for name in ("inputs", "features", "augment"):  # JSON knows lists alone
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            given = getattr(self, name)
+            if isinstance(given, str | Mapping):
+                raise ConfigError(f"{self.name}: {name}={given!r} must be a list, such as [{given!r}].")
+            object.__setattr__(self, name, tuple(given))
+        try:
+            features = [Wanted.of(described).column for described in self.features]
+        except ConfigError as fault:
+            raise ConfigError(f"{self.name}: features: {fault}") from fault
         rules: tuple[tuple[str, Callable[[float], bool], str], ...] = (
             ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
             (
@@ -157,12 +136,12 @@ class NeuralModel(Model):
             f"{name}={getattr(self, name):g} {rule}"
             for names, holds, rule in rules
             for name in names.split()
-            if not holds(getattr(self, name))
+            if getattr(self, name) is not None and not holds(getattr(self, name))
         ]
         faults += [
-            f"{name}={list(getattr(self, name))} names a column twice"
-            for name in ("inputs", "features")
-            if len(set(getattr(self, name))) < len(getattr(self, name))
+            f"{name}={list(columns)} names a column twice"
+            for name, columns in (("inputs", self.inputs), ("features", features))
+            if len(set(columns)) < len(columns)
         ]
         for name, known in (("item_vectors", ITEM_VECTORS), ("personal", PERSONAL)):
             value = getattr(self, name)
@@ -173,7 +152,8 @@ class NeuralModel(Model):
         if faults:
             raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
         self.objective()
-        optimizer_of(self.optimizer)
+        if self.optimizer != "auto":
+            optimizer_of(self.optimizer)
         rate(0, 1, self.warmup, self.schedule)
         if self.rates and not self.causal:
             raise ConfigError(f"{self.name}: ratings are learnt by networks that read left to right only.")
@@ -192,6 +172,8 @@ class NeuralModel(Model):
 
     def objective(self) -> Loss | RatingLoss:
         """The loss."""
+        if self.loss == "auto":
+            return CrossEntropy()
         return rating_loss_of(self.loss) if self.rates else loss_of(self.loss)
 
     def augmenting(self) -> Augmenting:
@@ -242,9 +224,15 @@ class NeuralModel(Model):
             *self.inputs,
             *((USER,) if self.personal != "none" else ()),
         )
+        if self.rates and sequences.rating is None:
+            others = ", ".join(sequences.context) or "none"
+            raise ModelError(
+                f"{self.name}: the log has no ratings, and the loss {self.objective().name} learns from nothing else; "
+                f"its other columns: {others}. Say which one it is (--columns rating=NAME), or take another loss."
+            )
         try:
             inputs = Inputs.fit(sequences, tuple(dict.fromkeys(reads)), self.length, self.causal)
-        except ModelError as fault:
+        except (ColumnError, ConfigError, ModelError) as fault:
             raise ModelError(f"{self.name}: {fault}") from fault
         plain = Domain(sequences.n_items, training.catalogue.counts, inputs, ratings=sequences.rating)
         if not self.features:
@@ -255,7 +243,10 @@ class NeuralModel(Model):
                 f"{self.name}: nothing is known of the items of this log, so there are no features to read: "
                 "leave features out, or read the log with a table of its items."
             )
-        features = Features.fit(known, self.features)
+        try:
+            features = Features.fit(known, self.features)
+        except (ColumnError, ConfigError) as fault:
+            raise ModelError(f"{self.name}: features of items: {fault}") from fault
         return replace(plain, features=features, items=features.arrays(known))
 
     def plan(
@@ -280,8 +271,52 @@ class NeuralModel(Model):
                 number.
         """
         model = self.suited(training.sequences, conditions.progress.say)
+        if conditions.processes > 1:
+            from ensue.members import together
+
+            return together(model, training, conditions)
         with apart(conditions):
-            return Trainer(model, training, conditions).fit()
+            trainer = Trainer(model, training, conditions)
+            for line in model.notes(trainer.inputs, trainer.features):
+                conditions.progress.say(line)
+            return trainer.fit()
+
+    def notes(self, inputs: Inputs, features: Features | None = None) -> tuple[str, ...]:
+        """What the columns of events and items are read as, one line each: decisions that nobody typed.
+
+        Args:
+            inputs: as fitted on training events.
+            features: as fitted on the items of training; None where none are read.
+        """
+        lines = [f"{self.name}: reads {note}" for note in inputs.notes]
+        entries = {} if features is None else features.entries
+        for wanted in map(Wanted.of, self.features):
+            feature = entries[wanted.column]
+            lines.append(f"{self.name}: reads of items {feature.note}")
+            if feature.separator and wanted.kind is None and wanted.separator is None:
+                lines[-1] += f"; recognised by the '{feature.separator}' in its text, unless a kind is given"
+        encodings = [*inputs.encodings.entries.values(), *(feature.encoding for feature in entries.values())]
+        if any(encoding is not None and encoding.kind == "category" for encoding in encodings):
+            lines.append(
+                f"{self.name}: a value that training did not know is read as unseen, which is told from missing"
+            )
+        return tuple(lines)
+
+    def go_on(self, parts: Parts, training: Training, conditions: Conditions = Conditions()) -> Recommender:
+        """The network trained further, from where a saved one stands; see `ensue.further`.
+
+        Args:
+            parts: of the saved one.
+            training: new events, over a catalogue that begins with the saved one's.
+            conditions: how it goes; steps below 0 learn nothing and only take new items in.
+
+        Raises:
+            ModelError: its item vectors cannot grow, or the loss stopped being a number.
+        """
+        domain, weights = of_saved(self, parts, training)
+        with apart(conditions):
+            model = paced(self, training.sequences)
+            return Trainer(model, training, conditions, domain=domain, weights=weights).fit()
 
     def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:
         """The model with every setting that is left to the data filled in, each with its reason said.
@@ -290,21 +325,8 @@ class NeuralModel(Model):
             sequences: what it will be trained on.
             say: told what was chosen and why.
         """
-        targets = sequences.n_targets
-        long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
-        length = self.length or min(max(-(-long // 10) * 10, 10), LONGEST)
-        tokens = self.batch_tokens or min(max(targets // STEPS_AN_EPOCH, FEWEST_TOKENS), MOST_TOKENS)
-        steps = max(-(-targets // tokens), 1)
-        epochs = self.epochs or max(EPOCHS, -(-FEWEST_STEPS // steps))
-        patience = self.patience or max(-(-epochs // 4), 1)
-        if not self.length:
-            say(
-                f"{self.name}: length {length}, since 95 % of the sequences have at most {long} events; "
-                f"{LONGEST} is the most that is taken"
-            )
-        if not (self.batch_tokens and self.epochs):
-            say(
-                f"{self.name}: batches of {tokens} tokens and {epochs} epochs at most, since {targets:,} targets "
-                f"make about {steps} steps an epoch"
-            )
-        return replace(self, length=length, batch_tokens=tokens, epochs=epochs, patience=patience)
+        found = list(choices(self, sequences))
+        for choice in found:
+            if choice.reason:
+                say(f"{self.name}: {choice.reason}")
+        return replace(self, **{choice.name: choice.value for choice in found})

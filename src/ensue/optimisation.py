@@ -50,14 +50,43 @@ def rate(step: int, horizon: int, warmup: float, schedule: str = "cosine") -> fl
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: matrices decay; vectors and item tables do not."""
+    """Parameter groups: matrices of layers decay; vectors do not, nor tables, unless the network `decays_tables`."""
     layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.RNNBase)]
     matrices = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.dim() == 2}
     parameters = list(network.parameters())
+    if getattr(network, "decays_tables", False):
+        matrices |= {id(p) for p in parameters if p.dim() == 2}
     return [
         {"params": [p for p in parameters if id(p) in matrices], "weight_decay": weight_decay},
         {"params": [p for p in parameters if id(p) not in matrices], "weight_decay": 0.0},
     ]
+
+
+def clipped(parameters: list[nn.Parameter], most: float, factor: float = 1.0) -> None:
+    """Multiplies all gradients by a factor, and then shortens them, together, to a largest norm.
+
+    Gradients that hold some rows of a table alone are taken at these rows.
+
+    Args:
+        parameters: those with a gradient count.
+        most: the largest norm of all gradients as one vector.
+        factor: multiplies them first.
+    """
+    values = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            values.append(parameter.grad._values())
+        else:
+            values.append(parameter.grad)
+    if not values:
+        return
+    if abs(factor - 1) > 1e-9:
+        torch._foreach_mul_(values, factor)
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(values)))
+    torch._foreach_mul_(values, (most / (norm + 1e-6)).clamp(max=1.0))
 
 
 def load_parameters(network: nn.Module, values: list[Tensor]) -> None:
@@ -83,9 +112,9 @@ def device_of(wanted: str) -> torch.device:
         ) from fault
 
 
-def seed_of(seed: int, number: int) -> int:
-    """A seed for one epoch, from the run's seed."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint32)[0])
+def seed_of(*numbers: int) -> int:
+    """A seed made of numbers: the run's seed, a step, a process."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])
 
 
 @contextmanager
@@ -93,7 +122,7 @@ def apart(conditions: Conditions) -> Iterator[None]:
     """Seeds torch for one fit, and leaves the caller's random state and thread setting as they were."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed_of(conditions.seed, 0))
+        torch.manual_seed(seed_of(conditions.seed))
         if conditions.threads:
             torch.set_num_threads(conditions.threads)
         try:

@@ -47,6 +47,8 @@ class Optimizer(ABC):
     """How a gradient becomes a step."""
 
     name: ClassVar[str]
+    by_rows: ClassVar[bool] = False
+    """Whether it follows gradients that hold some rows of a table alone."""
 
     @abstractmethod
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Stepper:
@@ -55,7 +57,8 @@ class Optimizer(ABC):
         Args:
             network: what is trained, on the device where it is.
             learning_rate: peak; whoever trains sets the rate of each step.
-            weight_decay: of the matrices of linear and recurrent layers; tables, vectors and norms have none.
+            weight_decay: of the matrices of linear and recurrent layers, and of tables where the network is nothing
+                else; vectors and norms have none.
         """
 
 
@@ -199,7 +202,7 @@ class Rowwise(Optimizer):
     """For large catalogues: Adagrad with one number per row for lookup tables, AdamW for everything else.
 
     A table of N rows needs N numbers beside it in place of Adam's 2 N D, and rows without a gradient cost nothing when
-    the gradient is sparse, and are not touched either way.
+    the gradient is sparse, and are not touched either way: tables never decay.
 
     Attributes:
         table_rate: the learning rate of tables, as a multiple of that of the rest.
@@ -212,6 +215,7 @@ class Rowwise(Optimizer):
     """
 
     name: ClassVar[str] = "rowwise"
+    by_rows: ClassVar[bool] = True
 
     table_rate: float = 10.0
     beta1: float = 0.9

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -46,6 +46,8 @@ class Examples:
         left_out: events of the histories that the catalogue does not hold.
         without_history: events of the part that are first in their sequence, and so can be no target.
         by: what a group is, "user" or "session".
+        target_ratings: `[Q]` the rating that was given to each target, NaN where none was; None where the log has no
+            ratings.
     """
 
     queries: Queries
@@ -57,9 +59,22 @@ class Examples:
     left_out: int = 0
     without_history: int = 0
     by: str = "user"
+    target_ratings: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __getitem__(self, which: Ints) -> Examples:
+        """The examples at these places, ascending; groups keep their numbers, and the counts are those of the whole."""
+        ratings = None if self.target_ratings is None else self.target_ratings[which]
+        return replace(
+            self,
+            queries=self.queries[which],
+            targets=self.targets[which],
+            groups=self.groups[which],
+            target_ids=self.target_ids.gather(which),
+            target_ratings=ratings,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +191,7 @@ def examples_at(
         left_out=int((places - unit.offsets[sequence] - queries.lengths).sum()),
         without_history=without_history,
         by=by,
+        target_ratings=None if rating is None else rating[unit.order[places]],
     )
 
 

@@ -1,4 +1,4 @@
-"""The training loop of every network, and the state that a checkpoint keeps.
+"""The training loop of every network: epochs, validation, limits, and going on from where an earlier run stopped.
 
 Every target of every sequence is trained once per epoch, in right-padded batches of like length under a token
 budget. Validation ranks the whole catalogue; the best state is kept, or the moving average of the weights.
@@ -10,217 +10,285 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ensue import checkpoints
 from ensue.batching import Stretches, windows
 from ensue.checkpoints import Checkpoint
 from ensue.contrast import Contrasting, contrast_of
 from ensue.errors import ModelError
-from ensue.evaluation import evaluate
+from ensue.expected_ratings import rating_facts
 from ensue.export import TorchScoring
 from ensue.feeding import Feed
+from ensue.judging import Judge
+from ensue.learning import Learner
 from ensue.model import Conditions, Training
-from ensue.network import Batch
-from ensue.optimisation import device_of, load_parameters, rate, seed_of
-from ensue.optimizers import optimizer_of
+from ensue.optimisation import device_of, load_parameters
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import Examples
+from ensue.stopping import Stop, stoppable
+from ensue.team import ALONE, Team
 
 if TYPE_CHECKING:
+    from ensue.domain import Domain
     from ensue.neural_model import NeuralModel
 
-SELECT = "ndcg@10"
-"""The metric on validation by which an epoch is chosen."""
+LOOKS = 50
+"""Steps between two looks at the loss for numbers that are none: a look waits for the device."""
+
+FIRST_LOOK = 20
+"""Steps after which it is known how long one takes."""
 
 
 class Trainer:
-    """One fit of one network: the loop, and the state that a checkpoint keeps."""
+    """One fit of one network.
 
-    def __init__(self, model: NeuralModel, training: Training, conditions: Conditions) -> None:
-        self.model, self.training, self.conditions = model, training, conditions
+    Args:
+        model: with every setting filled in.
+        training: what it learns from.
+        conditions: how the fit goes.
+        team: the processes that learn together.
+        domain: what the network is built over; None fits it on the training sequences.
+        weights: to begin with, by name; of tables of fewer items, the first rows. None draws them.
+    """
+
+    def __init__(
+        self,
+        model: NeuralModel,
+        training: Training,
+        conditions: Conditions,
+        team: Team = ALONE,
+        domain: Domain | None = None,
+        weights: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.model, self.training, self.conditions, self.team = model, training, conditions, team
         self.sequences: Sequences = training.sequences
         if self.sequences.n_targets == 0:
             raise ModelError(
                 f"{model.name}: no sequence holds two events, so there is nothing that comes next to learn from."
             )
-        self.device = device_of(conditions.device)
-        self.loss: Any = model.objective()
-        domain = model.domain(training)
-        self.network = model.network(domain).to(self.device)
+        device = device_of(conditions.device)
+        domain = domain or model.domain(training)
+        self.network = model.network(domain).to(device)
+        if weights is not None:
+            self.network.load_state_dict(_grown(model.name, self.network.state_dict(), weights))
+        self.goes_on = weights is not None
         self.inputs, self.features = domain.inputs, domain.features
-        self.feed = Feed(self.sequences, self.inputs, self.device, model.augmenting(), model.rates)
-        optimizer = optimizer_of(model.optimizer)
-        self.optimizer = optimizer.build(self.network, model.learning_rate, model.weight_decay)
-        self.average = [p.detach().clone() for p in self.network.parameters()] if model.ema else []
+        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates)
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
-        self.contrasting = (
-            None if contrast is None else Contrasting(contrast, self.feed, self.starts, self.ends)
-        )
-        self.horizon = conditions.horizon or model.epochs * len(list(self._plan(0)))
-        self.step, self.epoch = 0, 0
-        self.best: dict[str, Any] = {"score": -1.0, "epoch": 0, "step": 0}
-        self.best_state: dict[str, Tensor] = {}
+        contrasting = None if contrast is None else Contrasting(contrast, feed, self.starts, self.ends)
+        self.learner = Learner(self.network, model, feed, conditions, contrasting, team)
+        self.horizon = conditions.horizon or model.epochs * sum(1 for _ in self.plan(0))
+        self.answers = rating_facts(self.sequences.rating) if model.rates else {}
+        self.judge = Judge.of(training, model.validation_targets, model.rates)
+        if model.rates and training.validation is not None and self.judge.examples is None:
+            conditions.progress.say(
+                f"{model.name}: no known item of the validation part was rated, so all epochs are trained"
+            )
+        self.data = _fingerprint(self.sequences, self.judge.examples)
+        self.epoch, self.place, self.count = 0, 0, 0
+        self.total = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
-        self.validation = _sample(training, model.validation_targets)
-        self.data = _fingerprint(self.sequences, self.validation)
+        self.earlier = 0.0
+        """Seconds of training before this process went on."""
 
     def fit(self) -> Recommender:
-        """Trains until the epochs, the patience, the steps or the minutes are used up."""
-        began = time.monotonic()
+        """Trains until the epochs, the patience, the steps or the minutes are used up.
+
+        Raises:
+            ModelError: the loss stopped being a number, or a checkpoint is of another run.
+            KeyboardInterrupt: it was told to stop; where checkpoints are kept, its state is.
+        """
+        self.began, self.kept = time.monotonic(), time.monotonic()
+        for line in self.model.notes(self.inputs, self.features):
+            self.conditions.progress.say(line)
         self._resume()
+        self.first = self.learner.step
         epochs = self.model.epochs if not self.conditions.steps else 10**9
-        with self.conditions.progress.task(self.model.name, self.conditions.steps or self.horizon) as task:
-            task.advance(self.step)
-            while self.epoch < epochs and not self._spent(began) and self._hopeful():
-                whole = self._epoch(task, began)
-                self._judge()
-                if whole:
-                    self._keep()
-                last = self.history[-1]
-                task.advance(
-                    0,
-                    f"loss {last['loss']:.3f}"
-                    + (f", ndcg@10 {last['score']:.4f}" if self.validation else ""),
-                )
-        if self.best_state:
-            self.network.load_state_dict(self.best_state)
-        elif self.average:
-            load_parameters(self.network, self.average)
+        progress = self.conditions.progress
+        with (
+            stoppable(self.conditions.checkpoints is not None) as stop,
+            progress.task(self.model.name, self.conditions.steps or self.horizon) as task,
+        ):
+            task.advance(self.learner.step)
+            if self.goes_on and not self.first:
+                self._judged()
+            while self.epoch < epochs and not self._spent() and self._hopeful():
+                if not self._epoch(task, stop):
+                    self._judged()
+                    break
+                self._judged()
+                self._fit_in()
+                self._keep()
+                task.advance(0, self._told())
+        return self._recommender()
+
+    def plan(self, epoch: int) -> Iterator[Stretches]:
+        """The batches of an epoch: the same for the same seed, whatever was run before.
+
+        Args:
+            epoch: from 0.
+        """
+        rng = np.random.default_rng([self.conditions.seed, epoch])
+        return self.model.plan(self.sequences, self.starts, self.ends, rng)
+
+    def learn(self, stretches: Stretches) -> tuple[Tensor, int]:
+        """One optimiser step; the mean loss of the targets of a batch, and how many they are.
+
+        Args:
+            stretches: the batch.
+        """
+        return self.learner.learn(stretches, self.horizon)
+
+    def _epoch(self, task: Any, stop: Stop) -> bool:
+        """The rest of an epoch, or up to the last step that is wanted; whether it was trained to its end."""
+        self.network.train()
+        started, before, whole = time.monotonic(), self.count, True
+        for place, stretches in enumerate(self.plan(self.epoch)):
+            if place < self.place:
+                continue
+            if self._spent():
+                whole = False
+                break
+            loss, count = self.learn(stretches)
+            self.place, self.count = place + 1, self.count + count
+            self.total += loss * count
+            if self.learner.step % LOOKS == 0:
+                self._sound(loss)
+            if self.learner.step == self.first + FIRST_LOOK:
+                self._fit_in()
+            speed = (self.count - before) / max(time.monotonic() - started, 1e-9)
+            task.advance(1, f"{speed:,.0f} targets/s")
+            self._pause(stop)
+        if self.count:
+            self._sound(self.total)
+        loss_of_epoch = float(self.total) / max(self.count, 1)
+        self.history.append({"epoch": self.epoch + 1, "loss": loss_of_epoch, "targets": self.count})
+        self.epoch, self.place, self.count = self.epoch + 1, 0, 0
+        self.total = torch.zeros_like(self.total)
+        return whole
+
+    def _pause(self, stop: Stop) -> None:
+        """Keeps the state if it is time to, and stops if it was told to."""
+        late = time.monotonic() - self.kept > 60 * self.conditions.checkpoint_minutes
+        stopped, late = (bool(said) for said in self.team.told(stop.asked, late))
+        if stopped or late:
+            self._keep()
+        if stopped:
+            self.conditions.progress.say(
+                f"{self.model.name}: stopped after step {self.learner.step:,}; the same command goes on from there"
+            )
+            raise KeyboardInterrupt
+
+    def _judged(self) -> None:
+        """Scores the validation examples and keeps the weights if they are the best so far."""
+        if self.judge.examples is None:
+            return
+        score = 0.0
+        own = [p.detach().clone() for p in self.network.parameters()] if self.learner.average else []
+        if own:
+            load_parameters(self.network, self.learner.average)
+        if self.team.leads:
+            scoring = TorchScoring(self.network, self.inputs)
+            self._check(scoring)
+            catalogue, seen = self.training.catalogue, self.training.exclude_seen
+            score = self.judge.measured(
+                Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
+            )
+        (score,) = self.team.told(score)
+        if self.history:
+            self.history[-1]["score"] = score
+        self.judge.take(score, self.epoch, self.learner.step, self._weights)
+        if own:
+            load_parameters(self.network, own)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def _recommender(self) -> Recommender:
+        """What was learnt: the best state, or the last."""
+        if self.judge.state:
+            self.network.load_state_dict(self.judge.state)
+        elif self.learner.average:
+            load_parameters(self.network, self.learner.average)
         facts = {
             "seed": self.conditions.seed,
-            "seconds": round(time.monotonic() - began, 3),
+            "seconds": round(self.earlier + time.monotonic() - self.began, 3),
             "epochs": self.epoch,
-            "steps": self.step,
+            "steps": self.learner.step,
             "horizon": self.horizon,
-            "chosen": self.best if self.validation else None,
+            "chosen": None if self.judge.examples is None else self.judge.to_json(),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "targets_per_epoch": self.sequences.n_targets,
             "history": self.history,
+            **self.answers,
         }
-        network = self.network.cpu().eval()
-        scoring = TorchScoring(network, self.inputs, self.features)
+        self.network.encoder._compiled_call_impl = None
+        scoring = TorchScoring(self.network.cpu().eval(), self.inputs, self.features)
         self._check(scoring)
         name, settings = self.model.name, self.model.settings()
         return Recommender(
             self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts
         )
 
-    def _plan(self, epoch: int) -> Iterator[Stretches]:
-        """The batches of an epoch: the same for the same seed, whatever was run before."""
-        rng = np.random.default_rng([self.conditions.seed, epoch])
-        return self.model.plan(self.sequences, self.starts, self.ends, rng)
-
-    def _epoch(self, task: Any, began: float) -> bool:
-        """One pass over all targets, or up to the last step that is wanted; whether it was a whole one."""
-        self.network.train()
-        torch.manual_seed(seed_of(self.conditions.seed, self.epoch + 1))
-        self.feed.begin(np.random.default_rng([self.conditions.seed, self.epoch, 1]))
-        total, count = torch.zeros((), device=self.device), 0
-        started, whole = time.monotonic(), True
-        for stretches in self._plan(self.epoch):
-            if self._spent(began):
-                whole = False
-                break
-            loss, m = self._batch(stretches)
-            total += loss * m
-            count += m
-            if self.step % 50 == 0:
-                self._sound(loss)
-            speed = count / max(time.monotonic() - started, 1e-9)
-            task.advance(1, f"{speed:,.0f} targets/s")
-        if count:
-            self._sound(total)
-        self.history.append({"epoch": self.epoch + 1, "loss": float(total) / max(count, 1), "targets": count})
-        self.epoch += 1
-        return whole
-
-    def _batch(self, stretches: Stretches) -> tuple[Tensor, int]:
-        """One optimiser step on a batch; the mean loss and how many targets it is over."""
-        mean, count = self._learnt(self.feed.batch(stretches))
-        loss = mean
-        if self.contrasting is not None:
-            loss = mean + self.contrasting(self.network, stretches)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.model.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.model.learning_rate * rate(
-                self.step, self.horizon, self.model.warmup, self.model.schedule
-            )
-        self.optimizer.step()
-        self.step += 1
-        if self.average:
-            held = min(self.model.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.network.parameters()], 1 - held)
-        return mean.detach(), count
-
-    def _learnt(self, batch: Batch) -> tuple[Tensor, int]:
-        """The mean loss of a batch, and how many targets it is over."""
-        if self.network.rating is not None:
-            scores, ratings = self.network.rated(batch)
-            return self.network.rating.lost(scores, ratings) if len(scores) else scores.sum(), len(scores)
-        queries, targets = self.network.pairs(batch)
-        ones = torch.ones_like(queries[:, 0])
-        return self.loss(queries, targets, ones, self.network.scorer()), len(targets)
-
-    def _judge(self) -> None:
-        """Scores the validation examples and keeps the state if it is the best so far."""
-        if not self.validation:
-            return
-        own = [p.detach().clone() for p in self.network.parameters()] if self.average else []
-        if self.average:
-            load_parameters(self.network, self.average)
-        scoring = TorchScoring(self.network, self.inputs)
-        self._check(scoring)
-        recommender = Recommender(
-            self.training.catalogue, scoring, self.model.name, exclude_seen=self.training.exclude_seen
-        )
-        score = evaluate(recommender, self.validation, metrics=(SELECT,)).value(SELECT)
-        self.history[-1]["score"] = score
-        if score > self.best["score"]:
-            self.best = {"score": score, "epoch": self.epoch, "step": self.step}
-            self.best_state = {
-                name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
-            }
-        if own:
-            load_parameters(self.network, own)
+    def _told(self) -> str:
+        """How the last epoch went, in words."""
+        last = self.history[-1]
+        score = f", {self.judge.metric} {last['score']:.4f}" if "score" in last else ""
+        return f"loss {last['loss']:.3f}{score}"
 
     def _hopeful(self) -> bool:
-        return not self.validation or self.epoch - self.best["epoch"] < self.model.patience
+        return self.judge.examples is None or self.epoch - self.judge.epoch < self.model.patience
 
-    def _spent(self, began: float) -> bool:
-        minutes = (time.monotonic() - began) / 60
-        return bool(
-            self.conditions.max_minutes and minutes >= self.conditions.max_minutes and self.step
-        ) or bool(self.conditions.steps and self.step >= self.conditions.steps)
+    def _spent(self) -> bool:
+        """Whether the minutes or the steps are used up."""
+        most, steps = 60 * self.conditions.max_minutes, self.conditions.steps
+        late = bool(most and time.monotonic() - self.began >= most and self.learner.step > self.first)
+        (late,) = (bool(said) for said in self.team.told(late)) if most else (False,)
+        return late or bool(steps and self.learner.step >= steps)
+
+    def _fit_in(self) -> None:
+        """Lets the learning rate fall within the minutes that are left, where the epochs would not fit into them."""
+        most, made = 60 * self.conditions.max_minutes, self.learner.step - self.first
+        if not most or self.conditions.steps or not made:
+            return
+        spent = time.monotonic() - self.began
+        fits = self.learner.step + int((most - spent) / (spent / made))
+        (fits,) = (int(said) for said in self.team.told(fits))
+        if fits < self.horizon:
+            if fits < 0.95 * self.horizon:
+                self.conditions.progress.say(
+                    f"{self.model.name}: the learning rate falls over {fits:,} steps, not {self.horizon:,}: "
+                    f"that is what {self.conditions.max_minutes:g} minutes hold at {spent / made:.3f} s a step"
+                )
+            self.horizon = max(fits, 1)
 
     def _sound(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
-            raise self._broken(f"the loss ({self.loss.name}) is {float(loss)}")
+            raise self._broken(f"the loss ({self.model.objective().name}) is {float(loss)}")
 
     def _check(self, scoring: TorchScoring) -> None:
         """Nothing, if the network answers with numbers: its very last step may have broken it, unseen by the loss."""
         queries = self.sequences.queries()
         if not np.isfinite(scoring.score(queries[queries.lengths > 0][:8])).all():
-            raise self._broken(
-                f"the loss ({self.loss.name}) can no longer be computed, scores are not finite"
-            )
+            name = self.model.objective().name
+            raise self._broken(f"the loss ({name}) can no longer be computed, scores are not finite")
 
     def _broken(self, what: str) -> ModelError:
         return ModelError(
-            f"{self.model.name}: {what} at step {self.step}. "
+            f"{self.model.name}: {what} at step {self.learner.step}. "
             f"The learning rate {self.model.learning_rate:g} is probably too high: try a third of it."
         )
 
     def _identity(self) -> dict[str, Any]:
+        """What must be the same for a run to go on as if it had never stopped."""
         return {
             "model": self.model.name,
             "settings": json.loads(json.dumps(self.model.settings())),
@@ -228,69 +296,73 @@ class Trainer:
             "items": self.sequences.n_items,
             "events": len(self.sequences.items),
             "data": self.data,
-            "horizon": self.horizon,
+            "processes": self.team.size,
+            "horizon_asked": self.conditions.horizon,
         }
 
     def _keep(self) -> None:
-        if self.conditions.checkpoints is None:
+        """Writes a checkpoint, in the process that leads."""
+        self.kept = time.monotonic()
+        if self.conditions.checkpoints is None or not self.team.leads:
             return
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
-        tensors |= {f"average.{place}": tensor for place, tensor in enumerate(self.average)}
-        for place, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{place}.{name}": tensor for name, tensor in state.items()}
+        tensors = self.learner.tensors() | {"sum.loss": self.total}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.judge.state.items()}
         record = self._identity() | {
-            "step": self.step,
+            "step": self.learner.step,
+            "horizon": self.horizon,
             "epoch": self.epoch,
-            "best": self.best,
+            "place": self.place,
+            "count": self.count,
+            "seconds": self.earlier + time.monotonic() - self.began,
+            "best": self.judge.to_json(),
             "history": self.history,
         }
         checkpoints.write(self.conditions.checkpoints, Checkpoint(tensors, record))
 
     def _resume(self) -> None:
-        found = (
-            checkpoints.read(self.conditions.checkpoints, self._identity())
-            if self.conditions.checkpoints
-            else None
-        )
+        """Goes on from the checkpoint of an earlier run, if there is one."""
+        folder, progress = self.conditions.checkpoints, self.conditions.progress
+        found = None if folder is None else checkpoints.read(folder, self._identity(), progress.say)
         if found is None:
             return
-        self.network.load_state_dict(found.group("network"))
-        self.best_state = found.group("best")
-        for place, tensor in found.group("average").items():
-            self.average[int(place)].copy_(tensor)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in found.group("optimizer").items():
-            place, key = name.split(".", 1)
-            state.setdefault(int(place), {})[key] = tensor
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
-        record = found.record
-        self.step, self.epoch, self.best, self.history = (
-            record[k] for k in ("step", "epoch", "best", "history")
+        record, best = found.record, found.record["best"]
+        self.learner.restore(record["step"], found)
+        self.total.copy_(found.group("sum")["loss"])
+        self.horizon, self.epoch, self.place, self.count, self.history, self.earlier = (
+            record[name] for name in ("horizon", "epoch", "place", "count", "history", "seconds")
         )
-        self.conditions.progress.say(f"{self.model.name}: goes on after epoch {self.epoch} of an earlier run")
+        judge = self.judge
+        judge.score, judge.epoch, judge.step = best["score"], best["epoch"], best["step"]
+        judge.state = found.group("best")
+        within = f", {self.place} batches into the next" if self.place else ""
+        progress.say(f"{self.model.name}: goes on after epoch {self.epoch} of an earlier run{within}")
 
 
-def _sample(training: Training, most: int) -> Examples | None:
-    """The validation examples that are ranked after each epoch: all, or evenly spread ones."""
-    examples = training.validation
-    if examples is None or len(examples) == 0:
-        return None
-    if len(examples) <= most:
-        return examples
-    chosen = np.linspace(0, len(examples) - 1, most).astype(np.int64)
-    return replace(
-        examples,
-        queries=examples.queries[chosen],
-        targets=examples.targets[chosen],
-        groups=examples.groups[chosen],
-        target_ids=examples.target_ids.gather(chosen),
-    )
+def _grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of before in the shapes of now: tables of items get the rows that were drawn for new ones.
+
+    Raises:
+        ModelError: something other than the number of items has changed.
+    """
+    found = {}
+    for name, new in drawn.items():
+        old = weights.get(name)
+        if old is None or old.dim() != new.dim() or old.shape[1:] != new.shape[1:] or len(old) > len(new):
+            raise ModelError(
+                f"{model}: its {name} cannot take in new items (it was {None if old is None else tuple(old.shape)} and "
+                f"would be {tuple(new.shape)}): fit the model anew."
+            )
+        found[name] = torch.cat([old, new[len(old) :]]) if old.dim() else old
+    return found
 
 
 def _fingerprint(sequences: Sequences, validation: Examples | None) -> str:
     """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
-    content = sequences.items.tobytes() + sequences.offsets.tobytes()
+    digest = hashlib.sha256()
+    arrays: list[NDArray[Any]] = [sequences.items, sequences.offsets]
     if validation is not None:
-        content += validation.targets.tobytes() + validation.queries.lengths.tobytes()
-    return hashlib.sha256(content).hexdigest()[:16]
+        arrays += [validation.targets, validation.queries.lengths]
+    for array in arrays:
+        for begin in range(0, len(array), 2**20):  # never more than a piece of what lies in a file
+            digest.update(np.ascontiguousarray(array[begin : begin + 2**20]).data)
+    return digest.hexdigest()[:16]

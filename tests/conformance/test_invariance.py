@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ensue.batching import pad
+from ensue.domain import Domain
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.model import Training
 from ensue.network import Batch
-from ensue.neural_model import Domain, NeuralModel
+from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ensue.cli import compare, data, demo, doctor, evaluate, models, recommend, run, train
+from ensue.cli import compare, data, demo, doctor, evaluate, models, recommend, run, train, update
 from ensue.version import __version__
 
 # Plain help rather than rich's: it takes a third of the time, and reads the same in a file.
@@ -19,7 +19,15 @@ app = typer.Typer(
     epilog="Begin with: ensue demo, or ensue run YOUR_LOG.csv",
 )
 
-for verb in (demo.demo, run.run, recommend.recommend, evaluate.evaluate, compare.compare, train.train):
+for verb in (
+    demo.demo,
+    run.run,
+    recommend.recommend,
+    evaluate.evaluate,
+    compare.compare,
+    train.train,
+    update.update,
+):
     app.command()(verb)
 app.add_typer(data.app, name="data")
 for verb in (models.models, doctor.doctor):

@@ -1,17 +1,19 @@
-"""Questions as they are typed: histories as ids, as titles, or as a user whose history a run has kept."""
+"""Questions as they are typed: histories as ids, as titles, as a user whose history a run has kept, or as JSON."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensue.errors import QueryError
+from ensue.errors import QueryError, nearest
 
 if TYPE_CHECKING:
     from ensue.catalogue import Catalogue
+    from ensue.questions import Question
     from ensue.ranking import Slate
 
 
@@ -74,7 +76,13 @@ def _near(text: str, known: Sequence[str]) -> str:
 
 
 def kept(folder: Path, user: str) -> list[str] | None:
-    """The history of a user as the run has kept it, or None if the run knows no such user.
+    """The items of a user as the run has kept them, or None if the run knows no such user; see `of_user`."""
+    found = of_user(folder, user)
+    return None if found is None else list(found.history)
+
+
+def of_user(folder: Path, user: str) -> Question | None:
+    """What comes next for a user of the run, with all that the run has kept of the history; None if it knows no such.
 
     Where the run's sequences are sessions, the history is the user's last session, as in its evaluation.
 
@@ -84,6 +92,7 @@ def kept(folder: Path, user: str) -> list[str] | None:
     import polars as pl
 
     from ensue import ladder
+    from ensue.questions import Question
 
     run = folder.parent.parent if folder.parent.name == ladder.MODELS else folder
     own = ladder.histories(run).filter(pl.col("user") == user)
@@ -91,8 +100,57 @@ def kept(folder: Path, user: str) -> list[str] | None:
         return None
     if "session" in own.columns:
         own = own.filter(pl.col("session") == own["session"][-1])
-    found: list[str] = own["item"].to_list()
-    return found
+    held = {name: own[name].to_list() for name in own.columns if name not in ("user", "session")}
+    items, times, ratings = held.pop("item"), held.pop("time", None), held.pop("rating", None)
+    return Question(items, user, times, ratings, held)
+
+
+def question(path: str) -> Question:
+    """The question of a JSON file, or of standard input for "-".
+
+    Raises:
+        QueryError: it cannot be read, is no JSON, or is not a question.
+    """
+    from ensue.asked import read_question
+
+    where = "standard input" if path == "-" else path
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).expanduser().read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        raise QueryError(f"{where} is not text in UTF-8: {fault}.") from fault
+    except OSError as fault:
+        raise QueryError(f"{where} cannot be read: {fault.strerror}.") from fault
+    return read_question(text.removeprefix("\ufeff"), where)
+
+
+def unread(question: Question, names: Sequence[str]) -> list[str]:
+    """What of a question's context a model does not read, in words.
+
+    Args:
+        question: as it was asked.
+        names: the columns that the model reads.
+    """
+    has = f"it reads {', '.join(names)}" if names else "it reads no column of the events"
+    return [
+        f"this model does not read '{name}' of the context; {has}.{nearest(name, names)}".removesuffix(".")
+        for name in question.context
+        if name not in names
+    ]
+
+
+def unkept(question: Question, names: Sequence[str]) -> list[str]:
+    """What a model reads and a run has not kept of a user's history, in words.
+
+    Args:
+        question: as it was made of what the run has kept.
+        names: the columns that the model reads.
+    """
+    held: Mapping[str, object] = {"time": question.times, "rating": question.ratings, **question.context}
+    return [
+        f"this run has kept no '{name}' with its histories, which the model reads: it answers as if none were known"
+        for name in names
+        if held.get(name) is None
+    ]
 
 
 def lines(slate: Slate, asked: str) -> list[str]:

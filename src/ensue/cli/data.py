@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ensue.cli import prepare
 from ensue.cli.options import Json, Seed, Source, Unit, gathered, number, settings, whole
 from ensue.errors import ConfigError
 
@@ -76,6 +77,9 @@ def fetch(
     terminal.out("Its checksum is right. Use it by its name: ensue run " + name)
 
 
+app.command()(prepare.prepare)
+
+
 @app.command()
 @gathered
 def convert(
@@ -119,6 +123,13 @@ def simulate(
         typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the process; may be given again."),
     ] = None,
     seed: Seed = 0,
+    prepared: Annotated[
+        bool,
+        typer.Option(
+            "--prepared",
+            help="OUT is a folder to train from, as `ensue data prepare` makes one; it may be larger than memory.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make up a log from a known process, and say how well it can be predicted.
@@ -129,6 +140,9 @@ def simulate(
     from ensue.cli import terminal
     from ensue.events.simulate import source as process
 
+    if prepared:
+        prepare.simulated(name, out, users, length, settings(knobs or []), seed, as_json)
+        return
     _check_target(out)
     made = process(name, **settings(knobs or []))
     log = made.log(users, length, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,11 @@ from ensue.cli.options import Json, folder, whole
 from ensue.errors import QueryError
 
 if TYPE_CHECKING:
+    from ensue.questions import Question
     from ensue.ranking import Recommender
+
+
+_NOTHING_KNOWN = "this model knows no item of the history"
 
 
 def recommend(
@@ -35,7 +40,26 @@ def recommend(
         typer.Option(metavar="TITLE; TITLE", help="Items so far by their titles, or parts of them."),
     ] = None,
     user: Annotated[
-        str | None, typer.Option(metavar="ID", help="A user whose history the run has kept.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="A user whose history the run has kept, with what its models read of the events.",
+        ),
+    ] = None,
+    question: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="""A question with all that is known, '-' for standard input: {"history": ["a", "b"], "user": "u",
+            "times": [...], "ratings": [...], "context": {"city": [...]}, "at": "2024-01-31T08:00Z"}; lists have one
+            entry for each event, null for none; all but history may be left out.""",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="When it is asked, such as 2024-01-31T08:00; UTC without an offset."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", parser=whole, metavar="N", help="How many items at most.")] = 10,
     exclude: Annotated[
@@ -55,55 +79,76 @@ def recommend(
     Without a history the answer is what everybody takes, and says so.
     """
     from ensue import ladder
+    from ensue.asked import moment
     from ensue.cli import asking, slates, terminal
 
-    given = {"--history": history, "--history-id": history_id, "--titles": titles, "--user": user}
+    given = {
+        "--history": history,
+        "--history-id": history_id,
+        "--titles": titles,
+        "--user": user,
+        "--question": question,
+    }
     used = [option for option, value in given.items() if value is not None]
     if len(used) > 1:
         raise QueryError(f"{' and '.join(used)} all give a history: use one of them.")
+    when = None if at is None else moment(at, "--at")
     recommender = ladder.load(run)
-    asked, past, notes = _history(recommender, run, history, history_id, titles, user)
+    if question is None:
+        why, asked, notes = _typed(recommender, run, history, history_id, titles, user)
+    else:
+        asked = asking.question(question)
+        why = _NOTHING_KNOWN if asked.history else "the history is empty"
+        notes = asking.unread(asked, ladder.reads(recommender))
+    if when is not None and asked.at is not None:
+        raise QueryError("--at and 'at' of the question both say when it is asked: use one of them.")
     slate = recommender.recommend(
-        past, k, exclude=asking.ids(exclude, "--exclude"), exclude_seen=exclude_seen
+        asked if when is None else replace(asked, at=when),
+        k,
+        exclude=asking.ids(exclude, "--exclude"),
+        exclude_seen=exclude_seen,
     )
     if as_json:
         terminal.emit(
             {
                 "model": recommender.model,
-                "history": past,
+                "history": list(asked.history),
                 **slate.to_json(),
-                "notes": notes + asking.lines(slate, asked),
+                "notes": notes + asking.lines(slate, why),
             }
         )
         return
     for line in notes:
         terminal.out(line)
     terminal.out(f"{len(slate)} recommendations of {recommender.model}:")
-    slates.show(slate, asked, k)
+    slates.show(slate, why, k)
 
 
-def _history(
+def _typed(
     recommender: Recommender,
     run: Path,
     history: str | None,
     history_id: list[str] | None,
     titles: str | None,
     user: str | None,
-) -> tuple[str, list[str], list[str]]:
-    """Why an answer would be a fallback, the ids of the history, and what was decided on the way."""
+) -> tuple[str, Question, list[str]]:
+    """Why an answer would be a fallback, the question, and what was decided on the way."""
+    from ensue import ladder
     from ensue.cli import asking
+    from ensue.questions import Question
 
-    unknown = "this model knows no item of the history"
     if history is not None or history_id is not None:
         past = history_id or [] if history is None else asking.ids(history, "--history")
-        return (unknown if past else "the history is empty"), past, []
+        return (_NOTHING_KNOWN if past else "the history is empty"), Question(past), []
     if titles is not None:
         texts = [text.strip() for text in titles.split(";") if text.strip()]
-        return "the history is empty", *asking.titled(texts, recommender.catalogue)
+        found, notes = asking.titled(texts, recommender.catalogue)
+        return "the history is empty", Question(found), notes
     if user is None:
-        return "no history was given", [], []
-    kept = asking.kept(run, user)
-    if kept is None:
-        return f"the run has no user '{user}'", [], []
-    shown = ", ".join(kept[-5:])
-    return unknown, kept, [f"history of {user}: {len(kept):,} items, the last: {shown}"]
+        return "no history was given", Question([]), []
+    asked = asking.of_user(run, user)
+    if asked is None:
+        return f"the run has no user '{user}'", Question([]), []
+    shown = ", ".join(asked.history[-5:])
+    note = f"history of {user}: {len(asked.history):,} items, the last: {shown}"
+    return _NOTHING_KNOWN, asked, [note, *asking.unkept(asked, ladder.reads(recommender))]

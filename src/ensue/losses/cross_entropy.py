@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ensue.errors import ConfigError
 from ensue.losses.blocks import rows_at_once
@@ -89,6 +90,7 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         d_queries, d_table, d_bias = ctx.saved_tensors
         scale = grad_outputs[0]

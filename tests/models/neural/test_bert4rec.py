@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from ensue.domain import Domain
+from ensue.encodings import Encodings
 from ensue.errors import ConfigError, ModelError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring, to_onnx
-from ensue.inputs import Inputs
+from ensue.inputs import USER, Inputs
 from ensue.model import Training
 from ensue.models.neural.bert4rec import BERT4Rec, BertEncoder, BertNetwork, hiding
 from ensue.network import Batch
-from ensue.neural_model import Domain
 from ensue.sequences import Queries
 
 N, LENGTH, D = 9, 6, 8
@@ -224,6 +226,73 @@ def test_scores_are_those_of_the_paper() -> None:
         state = network.answers(Batch(items, N), rows, steps)
         expected = state @ network.items.weight.T + network.head.bias
         torch.testing.assert_close(network(items, rows, steps), expected)
+
+
+def test_an_event_that_is_read_as_no_item_is_a_place_like_any_other() -> None:
+    """As an augmentation leaves it: its item is still known from what came next, save for a row's first event."""
+    network = network_of(mask_share=1.0, last_share=0.0)
+    items = torch.tensor([[0, N, 2, 3], [N, 5, 6, N], [7, N, N, N]])
+    later = torch.tensor([[1, 2, 3, 4], [5, 6, 8, N], [8, 1, N, N]])
+    _, targets = network.pairs(Batch(items, N, later=later))
+    assert targets.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 7, 8, 1]
+    asked = network_of(mask_share=0.0, last_share=1.0)
+    with torch.no_grad():
+        ends = set()
+        for seed in range(20):
+            torch.manual_seed(seed)
+            queries, targets = asked.pairs(Batch(items[:1], N, later=later[:1]))
+            end = int(targets[0])  # the row counts from 0, so that an item is its place
+            ends.add(end)
+            before = Batch(items[:1, :end], N)
+            expected = asked.answers(before, torch.tensor([0]), torch.tensor([end - 1]))
+            torch.testing.assert_close(queries, expected, rtol=0, atol=1e-5)
+    assert ends == {1, 2, 3, 4}
+
+
+def test_mask_and_positions_begin_as_large_as_the_vectors() -> None:
+    """Vectors and mask have a deviation of 0.02 and are multiplied by sqrt(400) = 20; positions of 0.02 x 20."""
+    torch.manual_seed(0)
+    network = BERT4Rec(width=400, length=50, dropout=0.0).network(Domain.of(N))
+    encoder = network.encoder
+    assert isinstance(encoder, BertEncoder)
+    assert encoder.positions is not None
+    assert float(encoder.positions.detach().std()) == pytest.approx(0.4, rel=0.05)
+    assert float(encoder.mask.detach().std()) == pytest.approx(0.02, rel=0.15)
+    assert float(network.embedded(Batch(torch.arange(N)[None], N)).detach().std()) == pytest.approx(
+        0.4, rel=0.1
+    )
+
+
+def test_the_mask_enters_as_an_item_would() -> None:
+    """A hidden place reads as one whose item has the mask's vector."""
+    network = network_of(last_share=1.0)
+    encoder = network.encoder
+    assert isinstance(encoder, BertEncoder)
+    with torch.no_grad():
+        asked = network.answers(Batch(torch.tensor([[4, 2]]), N), torch.tensor([0]), torch.tensor([1]))
+        network.items.weight[7] = encoder.mask
+        full = network.states(Batch(torch.tensor([[4, 2, 7]]), N))
+    torch.testing.assert_close(asked[0], full[0, 2])
+
+
+def test_each_question_is_answered_for_the_user_of_its_row() -> None:
+    """Rows of two users, asked about in another order and more than once."""
+    torch.manual_seed(0)
+    encodings = Encodings.fit({USER: pl.Series(["a", "b", "c"])}, [USER])
+    domain = Domain(N, np.ones(N, dtype=np.int64), Inputs((USER,), encodings, LENGTH, causal=False))
+    for personal in ("embedding", "adapter"):
+        network = BERT4Rec(width=D, length=LENGTH, personal=personal).network(domain).eval()
+        assert network.users is not None
+        nn.init.normal_(network.users.table)
+        items, users = torch.tensor([[4, 2], [4, 2]]), torch.tensor([2, 0])
+        rows, steps = torch.tensor([1, 0, 1]), torch.tensor([1, 1, 0])
+        with torch.no_grad():
+            found = network.answers(Batch(items, N, {USER: users}), rows, steps)
+            for answer, row, step in zip(found, rows.tolist(), steps.tolist(), strict=True):
+                alone = Batch(items[row : row + 1, : step + 1], N, {USER: users[row : row + 1]})
+                expected = network.answers(alone, torch.tensor([0]), torch.tensor([step]))[0]
+                torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
+        assert (found[0] - found[1]).abs().max() > 1e-3
 
 
 def test_the_catalogue_holds_no_mask() -> None:

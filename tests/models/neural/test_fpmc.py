@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ensue.domain import Domain
 from ensue.encodings import Encodings
 from ensue.export import to_onnx
 from ensue.inputs import USER, Inputs
 from ensue.losses import loss_of
 from ensue.models.neural.fpmc import FPMC, FactorHead, UserFactors
 from ensue.network import Batch, Network
-from ensue.neural_model import Domain
 
 N, USERS, D = 7, 5, 3
 

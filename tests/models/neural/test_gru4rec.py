@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ensue.batching import Stretches, windows
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.feeding import Feed
 from ensue.inputs import Inputs
 from ensue.models.neural.gru4rec import CarryingEncoder, GRU4Rec, dealt, side_by_side
 from ensue.network import Batch, Network
-from ensue.neural_model import Domain
 from ensue.sequences import Sequences
 
 N = 11

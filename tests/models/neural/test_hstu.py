@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring, to_onnx
@@ -30,7 +31,6 @@ from ensue.models.neural.hstu import (
     time_buckets,
 )
 from ensue.network import Batch
-from ensue.neural_model import Domain
 from ensue.sequences import MISSING_TIME, Queries, Sequences
 
 SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
@@ -334,3 +334,9 @@ def test_a_ring_is_learnt_with_times_and_answered_without(ring_log: EventLog) ->
     for length in (1, 5, 11, 40):
         history = [ring[step % 10] for step in range(length)]
         assert fitted.recommend(history, 1, exclude_seen=False).items == (ring[length % 10],)
+
+
+def test_dropout_falls_on_what_a_layer_adds(inputs: torch.Tensor, times: torch.Tensor) -> None:
+    """With everything dropped layers add nothing: the last norm of what came in is left."""
+    encoder = TimedHSTUEncoder(D, LENGTH, 2, 2, 1.0).double().train()
+    torch.testing.assert_close(encoder(inputs, events(times)), nn.functional.layer_norm(inputs, (D,)))

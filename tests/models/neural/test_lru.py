@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.export import to_onnx
 from ensue.inputs import Inputs
 from ensue.models.neural.lru import LRU, LinearRecurrence, LRUBlock, LRUEncoder, scan
 from ensue.network import Batch
-from ensue.neural_model import Domain
 
 Complex = NDArray[np.complex128]
 
@@ -237,3 +237,21 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], says:
     with pytest.raises(ConfigError) as told:
         LRU(**settings)
     assert str(told.value).startswith(says)
+
+
+def test_matrices_begin_with_the_published_variances() -> None:
+    """B has 1 / (2 D) in each of its two parts, C has 1 / H, and the way past the states is standard normal."""
+    torch.manual_seed(0)
+    layer = LinearRecurrence(300, 500, 0.8, 0.99)  # 300,000 numbers: deviations within 1 % of theirs
+    assert float(layer.take.weight.detach().std()) == pytest.approx((2 * 300) ** -0.5, rel=0.01)
+    assert float(layer.give.weight.detach().std()) == pytest.approx(500**-0.5, rel=0.01)
+    assert float(layer.through.detach().std()) == pytest.approx(1.0, rel=0.2)
+    assert {name for name, _ in layer.named_parameters() if "bias" in name} == set()
+
+
+def test_dropout_falls_on_what_each_part_adds(seeded: np.random.Generator) -> None:
+    """With everything dropped a block adds nothing: what came in is left, normed twice."""
+    block = LRUBlock(4, 6, 1.0, 0.8, 0.99).double().train()
+    x, mixed = (torch.from_numpy(seeded.normal(size=(2, 3, 4))) for _ in range(2))
+    left = nn.functional.layer_norm(nn.functional.layer_norm(x, (4,)), (4,))
+    torch.testing.assert_close(block.finished(x, mixed), left)

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.export import to_onnx
 from ensue.inputs import Inputs
 from ensue.models.neural.rnn import GRU, LSTM, RNN, Elman, RecurrentEncoder
 from ensue.network import Batch
-from ensue.neural_model import Domain
 
 Array = NDArray[np.float64]
 KINDS: dict[str, tuple[type[nn.RNNBase], dict[str, Any]]] = {
@@ -231,3 +231,14 @@ def test_settings_that_make_no_sense_are_refused(kind: Any, settings: dict[str, 
     with pytest.raises(ConfigError) as told:
         kind(**settings)
     assert str(told.value).startswith(says)
+
+
+def test_dropout_lies_between_the_layers_and_after_the_last() -> None:
+    """With all states dropped the norm sees the last bias alone; one layer has nothing between."""
+    for layers, between in ((1, 0.0), (2, 0.4)):
+        assert RecurrentEncoder(nn.GRU, 4, 5, layers, 0.4).recurrence.dropout == between
+    encoder = RecurrentEncoder(nn.GRU, 4, 5, 1, 1.0).train()
+    assert isinstance(encoder.out, nn.Linear)
+    found = encoder(torch.randn(2, 3, 4), nothing(2, 3))
+    expected = nn.functional.layer_norm(encoder.out.bias, (4,))
+    torch.testing.assert_close(found, expected.expand(2, 3, 4))

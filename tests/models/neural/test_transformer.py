@@ -320,3 +320,25 @@ def test_rotary_attention_knows_the_order_without_learnt_places() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Transformer(**settings)
+
+
+@pytest.mark.parametrize(("kind", "feed_forward"), KINDS)
+def test_dropout_falls_on_what_each_sublayer_adds(kind: str, feed_forward: str, inputs: torch.Tensor) -> None:
+    """With everything dropped a block adds nothing: what came in is left, normed twice where sums are."""
+    block = Block(D, 2, 1.0, kind=kind, feed_forward=feed_forward).double().train()
+    left = inputs
+    if kind == "post-norm":
+        left = nn.functional.layer_norm(nn.functional.layer_norm(inputs, (D,)), (D,))
+    torch.testing.assert_close(block(inputs), left)
+
+
+def test_past_the_window_a_step_stands_at_its_last_place(inputs: torch.Tensor) -> None:
+    """A stack of no block: norm(x + position), the position of step 3 and later being that of step 2."""
+    encoder = TransformerEncoder(D, 3, 0, 2, 0.0).double().eval()
+    assert encoder.positions is not None
+    nn.init.normal_(encoder.positions)
+    state = encoder.begin(B)
+    for step in range(T):
+        out, state = encoder.step(inputs[:, step], state, events(inputs[:, step : step + 1]))
+        expected = nn.functional.layer_norm(inputs[:, step] + encoder.positions[min(step, 2)], (D,))
+        torch.testing.assert_close(out, expected)

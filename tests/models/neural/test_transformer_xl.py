@@ -306,3 +306,19 @@ def test_a_segment_is_a_third_of_the_window_and_remembers_as_much(
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         TransformerXL(**settings)
+
+
+def test_dropout_falls_on_what_each_sublayer_adds(inputs: Tensor) -> None:
+    """With everything dropped a layer adds nothing: what came in is left, normed twice."""
+    encoder = TransformerXLEncoder(D, 1, H, 4, 4, dropout=1.0).double().train()
+    left = nn.functional.layer_norm(nn.functional.layer_norm(inputs, (D,)), (D,))
+    torch.testing.assert_close(encoder(inputs, batch_of(inputs)), left)
+
+
+def test_dropout_falls_on_the_hidden_units_after_their_activation() -> None:
+    """With all hidden units dropped the feed-forward layer gives its last bias, even where activation(0) is not 0."""
+    layer = RelativeLayer(D, H, 1.0, nn.Sigmoid).double().train()
+    found = layer.feed_forward(torch.randn(3, D, dtype=torch.float64))
+    last = layer.feed_forward[-1]
+    assert isinstance(last, nn.Linear)
+    torch.testing.assert_close(found, last.bias.expand(3, D))

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ensue.domain import Domain
 from ensue.errors import ConfigError, ModelError
 from ensue.models.neural import xlnet
 from ensue.models.neural.transformer_xl import TransformerXLEncoder
 from ensue.models.neural.xlnet import XLNet, XLNetEncoder, XLNetNetwork, drawn_order, predicted_places
 from ensue.network import Batch
-from ensue.neural_model import Domain
 from ensue.scorer import Head
 from ensue.side import Users
 
@@ -397,6 +397,31 @@ def test_a_place_whose_item_is_not_told_is_padding(monkeypatch: pytest.MonkeyPat
     items, later = torch.tensor([[4, 6, 1], [4, 6, N]]), torch.tensor([[6, 1, N], [6, 2, N]])
     network_of("permuted").pairs(Batch(items, N, later=later))
     assert told == [[True, True, True, False], [True, True, True, False]]
+
+
+def test_an_event_that_is_read_as_no_item_is_a_place_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an augmentation leaves it: its content is nothing, and its item is still to be found."""
+    network = network_of("permuted", predicted=0.6)
+    fixed(monkeypatch, [1, 3, 0, 2], [0, 1, 2])
+    items = torch.tensor([[4, N, 1], [5, N, N]])
+    later = torch.tensor([[6, 1, 2], [7, 3, N]])
+    with torch.no_grad():
+        queries, targets = network.pairs(Batch(items, N, later=later))
+        assert targets.tolist() == [6, 2, 3, 7]
+        vectors = network.items(torch.tensor([[4, N, 1, 2], [5, N, 3, N]])) * network.input_scale
+        order, places = torch.tensor([[1, 3, 0, 2], [0, 1, 2, 3]]), torch.tensor([[1, 3], [2, 1]])
+        content_sees, query_sees = masks(order, places)
+        expected = network.encoder.streams(vectors, content_sees, places, query_sees)[1]
+    torch.testing.assert_close(queries, expected.flatten(0, 1), rtol=0, atol=1e-10)
+    told: list[list[bool]] = []
+
+    def watched(real: Tensor, closing: Tensor | None = None) -> Tensor:
+        told.extend(real.tolist())
+        return order
+
+    monkeypatch.setattr(xlnet, "drawn_order", watched)
+    network.pairs(Batch(items, N, later=later))
+    assert told == [[True, True, True, True], [True, True, True, False]]
 
 
 def test_in_natural_order_all_steps_are_trained_as_they_are_answered() -> None:

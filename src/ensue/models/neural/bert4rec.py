@@ -18,6 +18,7 @@ from ensue.models.neural.blocks import (
     Block,
     check_choice,
     check_heads,
+    events,
 )
 from ensue.network import Batch, Encoder, Network, State
 from ensue.neural_model import NeuralModel
@@ -109,17 +110,19 @@ class BertNetwork(Network):
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What a batch trains: queries `[M, D]` at hidden places, and the items `[M]` that they hide.
 
-        A row's places are its events and the item after the last of them.
+        A row's places are its events and the item after the last of them. An event that is read as no item is a place
+        too, whose item is known as what came after the event before it; that of a row's first event is not.
         """
         if batch.later is None:
             raise ValueError("a training batch holds the items one step later")
-        n, known = batch.n_items, batch.items < batch.n_items
-        count = known.sum(dim=1, keepdim=True)
+        n, count = batch.n_items, events(batch.items, batch.later, batch.n_items)
         last = batch.later.gather(1, count - 1)
-        items = torch.cat([batch.items, last], dim=1)
-        order = torch.cat([torch.arange(known.shape[1], device=last.device).expand_as(known), count], dim=1)
+        place = torch.arange(batch.items.shape[1], device=count.device).expand_as(batch.items)
+        told = torch.cat([batch.items[:, :1], batch.later[:, :-1]], dim=1)
+        told = torch.where((batch.items == n) & (place < count), told, batch.items)
+        items, order = torch.cat([told, last], dim=1), torch.cat([place, count], dim=1)
         real, hidden = hiding(items < n, order, *cast(BertEncoder, self.encoder).shares)
-        shown = torch.where(hidden | ~real, n, items)
+        shown = torch.where(hidden | ~real, n, torch.cat([batch.items, last], dim=1))
         x = torch.cat(
             [
                 self.embedded(Batch(shown[:, :-1], n, batch.fields)),

@@ -79,6 +79,18 @@ def written(cache: Tensor, entry: Tensor, steps: Tensor) -> Tensor:
     return torch.where(here[:, None, :, None], entry[:, :, None], cache)
 
 
+def events(items: Tensor, later: Tensor, n: int) -> Tensor:
+    """`[B, 1]` how many events each row of a training batch has, those that are read as no item among them.
+
+    Args:
+        items: `[B, T]`, `n` for no item.
+        later: `[B, T]` one step later, `n` where nothing is told.
+        n: `N`.
+    """
+    step = torch.arange(1, items.shape[1] + 1, device=items.device)
+    return torch.where((items != n) | (later != n), step, 0).amax(dim=1, keepdim=True)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention, causal unless it is told what each row may see: `[B, T, D]` to `[B, T, D]`.
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ensue.domain import Domain
 from ensue.item_vectors import ItemVectors
 from ensue.network import Batch, Encoder, Network, State
-from ensue.neural_model import Domain, NeuralModel
+from ensue.neural_model import NeuralModel
 from ensue.scorer import Head, Scorer
 from ensue.side import Users
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ensue.batching import Ints, Stretches
+from ensue.domain import Domain
 from ensue.errors import ConfigError
 from ensue.item_features import FeatureItems
 from ensue.item_vectors import ItemTable
 from ensue.models.neural.rnn import RecurrentEncoder
 from ensue.network import Batch, Encoder, Network
-from ensue.neural_model import Domain, NeuralModel
+from ensue.neural_model import NeuralModel
 from ensue.sequences import Sequences
 from ensue.side import Side, Users
 

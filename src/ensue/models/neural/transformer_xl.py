@@ -17,9 +17,18 @@ SLOWEST = 10_000.0
 """The base of the sinusoids' rates: the slowest turns once in about 2 pi times this many steps."""
 
 UNSEEN = -1e30
-"""What is added to the logit of a step that is not seen: finite, so that a softmax over nothing else is no NaN."""
+"""What is added to the logit of a step that is not seen, as far as its type can hold it, see `unseen`."""
 
 Align = Callable[[Tensor], Tensor]
+
+
+def unseen(logits: Tensor) -> float:
+    """What hides a logit: finite in its type even with another logit added, so that a softmax over nothing is no NaN.
+
+    Args:
+        logits: of any type.
+    """
+    return max(UNSEEN, torch.finfo(logits.dtype).min / 2)
 
 
 def sinusoids(distances: Tensor, width: int) -> Tensor:
@@ -119,7 +128,7 @@ class RelativeLayer(nn.Module):
         query = self._split(self.query(x))
         u, v = biases[:, :, None].unbind(0)
         by_place = align((query + v) @ seen.places.transpose(-1, -2)) * query.shape[-1] ** -0.5
-        by_place = by_place.masked_fill(~sees, UNSEEN)
+        by_place = by_place.masked_fill(~sees, unseen(by_place))
         mixed = nn.functional.scaled_dot_product_attention(
             query + u, seen.keys, seen.values, attn_mask=by_place
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ensue.errors import ConfigError, ModelError, nearest
+from ensue.models.neural.blocks import events
 from ensue.models.neural.transformer_xl import Align, RelativeLayer, Seen, check_relative, shifted, sinusoids
 from ensue.network import Batch, Encoder, Network, State
 from ensue.neural_model import NeuralModel
@@ -193,10 +194,11 @@ class XLNetNetwork(Network):
         n = batch.n_items
         none = torch.full_like(batch.items[:, :1], n)
         at_place = torch.cat([none, batch.later], dim=1)  # [B, P], P = T + 1: the target of each place
-        end = (batch.items != n).sum(dim=1, keepdim=True)
-        last = torch.arange(at_place.shape[1], device=end.device) == end
+        end = events(batch.items, batch.later, n)
+        place = torch.arange(at_place.shape[1], device=end.device)
+        last = place == end
         targets = at_place != n
-        real = torch.cat([batch.items != n, none < n], dim=1) | (last & targets)
+        real = (place < end) | (last & targets)
         order = drawn_order(real, last & targets if self.encoder.closing else None)
         places, held = predicted_places(order, targets, self.encoder.predicted)
         content_sees = order[:, None, None, :] <= order[:, None, :, None]

@@ -1,0 +1,94 @@
+"""How a network is judged on validation while it trains, and which of its states is the best so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ensue.evaluation import evaluate
+from ensue.expected_ratings import rated_places, rmse
+from ensue.model import Training
+from ensue.ranking import Recommender
+from ensue.splits import Examples
+
+SELECT, SELECT_RATING = "ndcg@10", "rmse"
+"""The metric on validation by which an epoch is chosen: the higher the better, and of a loss for ratings the lower."""
+
+
+@dataclass
+class Judge:
+    """The validation of one fit.
+
+    Attributes:
+        examples: what is judged after each epoch; None judges nothing.
+        rates: whether ratings are.
+        score: the best so far; None before the first.
+        epoch: when that was.
+        step: when that was.
+        state: the weights of then, by name.
+    """
+
+    examples: Examples | None
+    rates: bool = False
+    score: float | None = None
+    epoch: int = 0
+    step: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, training: Training, most: int, rates: bool) -> Judge:
+        """Judges all validation examples (the rated ones), or evenly spread ones if there are more.
+
+        Args:
+            training: with the examples, if any.
+            most: how many are judged.
+            rates: whether ratings are learnt.
+        """
+        examples = training.validation
+        if examples is not None and rates:
+            examples = examples[rated_places(examples)]
+        if examples is None or len(examples) == 0:
+            return cls(None, rates)
+        if len(examples) > most:
+            examples = examples[np.linspace(0, len(examples) - 1, most).astype(np.int64)]
+        return cls(examples, rates)
+
+    @property
+    def metric(self) -> str:
+        """By which an epoch is chosen."""
+        return SELECT_RATING if self.rates else SELECT
+
+    def measured(self, recommender: Recommender) -> float:
+        """What a recommender scores.
+
+        Args:
+            recommender: the network as it is now.
+        """
+        if self.examples is None:
+            raise ValueError("there is nothing to judge by")
+        if self.rates:
+            return rmse(recommender, self.examples)
+        return evaluate(recommender, self.examples, metrics=(SELECT,)).value(SELECT)
+
+    def take(self, score: float, epoch: int, step: int, state: Callable[[], dict[str, Tensor]]) -> bool:
+        """Keeps a state if it is the best so far; whether it is.
+
+        Args:
+            score: what it measured.
+            epoch: how many have been trained.
+            step: how many have been made.
+            state: gives a copy of the weights.
+        """
+        sign = -1 if self.rates else 1
+        better = self.score is None or sign * score > sign * self.score
+        if better:
+            self.score, self.epoch, self.step, self.state = score, epoch, step, state()
+        return better
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice so far, for facts and checkpoints."""
+        return {"metric": self.metric, "score": self.score, "epoch": self.epoch, "step": self.step}

@@ -1,0 +1,81 @@
+"""What a network's settings are where they are left to the data: one rule each, with its reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ensue.sequences import Sequences
+
+LONGEST = 200
+"""The longest window that is taken: time grows with it, and what lies further back says little more."""
+
+EPOCHS, FEWEST_STEPS = 12, 800
+"""Passes over the targets, and steps, at least."""
+
+STEPS_AN_EPOCH, FEWEST_TOKENS, MOST_TOKENS = 40, 128, 1024
+"""Small batches reach more in the same time (docs/log.md)."""
+
+MANY_ITEMS, NEGATIVES = 50_000, 1024
+"""Above so many items the softmax is taken over a draw of this many, by popularity and from the batch."""
+
+LARGE_TABLE = 16_000_000
+"""Above so many numbers in its table of items, the optimiser keeps one number per row, and no average is kept."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that was left to the data.
+
+    Attributes:
+        name: of the setting.
+        value: what it is.
+        reason: why, in words; "" where it follows from another choice.
+    """
+
+    name: str
+    value: Any
+    reason: str = ""
+
+
+def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
+    """What a network's settings are on these sequences, those alone that were left open.
+
+    Args:
+        model: the network's description; 0, "auto" and None leave a setting open.
+        sequences: what it will be trained on.
+    """
+    targets = sequences.n_targets
+    if not model.length:
+        long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
+        length = min(max(-(-long // 10) * 10, 10), LONGEST)
+        why = f"95 % of the sequences have at most {long} events; {LONGEST} is the most that is taken"
+        yield Choice("length", length, f"length {length}, since {why}")
+    tokens = model.batch_tokens or min(max(targets // STEPS_AN_EPOCH, FEWEST_TOKENS), MOST_TOKENS)
+    steps = max(-(-targets // tokens), 1)
+    epochs = model.epochs or max(EPOCHS, -(-FEWEST_STEPS // steps))
+    if not (model.batch_tokens and model.epochs):
+        why = f"{targets:,} targets make about {steps} steps an epoch"
+        yield Choice("batch_tokens", tokens)
+        yield Choice("epochs", epochs, f"batches of {tokens} tokens and {epochs} epochs at most, since {why}")
+    if not model.patience:
+        yield Choice("patience", max(-(-epochs // 4), 1))
+    yield from _for_the_catalogue(model, sequences.n_items)
+
+
+def _for_the_catalogue(model: Any, items: int) -> Iterator[Choice]:
+    """What depends on how many items there are."""
+    if model.loss == "auto":
+        many = items > MANY_ITEMS
+        drawn = {"name": "sampled-softmax", "source": "mixed", "negatives": NEGATIVES}
+        why = f"a softmax over {NEGATIVES:,} drawn items, since {items:,} items are more than {MANY_ITEMS:,}"
+        yield Choice("loss", drawn if many else "cross-entropy", why if many else "")
+    large = items * model.width > LARGE_TABLE and model.item_vectors != "hashed"
+    if model.optimizer == "auto":
+        why = f"an optimiser by rows, since the table of items has {items * model.width:,} numbers"
+        yield Choice("optimizer", "rowwise" if large else "adamw", why if large else "")
+    if model.ema is None:
+        yield Choice("ema", 0.0 if large else 0.99, "no moving average of so large a table" if large else "")

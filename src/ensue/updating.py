@@ -1,0 +1,243 @@
+"""Going on from a saved model with new events, in place of training anew.
+
+Old items keep their place in the catalogue, new ones come after them. A network learns further from its weights; a
+counting model counts kept and new events together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ensue import artifacts, ladder
+from ensue.catalogue import Catalogue
+from ensue.errors import DataError, EnsueError, ModelError
+from ensue.events.log import EventLog
+from ensue.model import Conditions, Model, Training, model_of
+from ensue.ranking import Parts, Recommender
+from ensue.sequences import Sequences, unit_column
+from ensue.splits import TEST, TRAIN, Split
+
+NEW = "new event"
+"""A column that marks new events while they are sorted in."""
+
+FEWEST = 30
+"""Held out events below which nothing is found out by them: a network then learns for a fixed number of steps."""
+
+HELD_OUT = 10
+"""One in so many sequences with new events is held out, to find for how long to learn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """A model that has gone on.
+
+    Attributes:
+        recommender: what it is now.
+        events: new events that it has learnt from.
+        known: events of the log that were left out, since the model had learnt from their time already.
+        new_items: ids of items that it did not know, in the order in which they were added.
+        new_users: users of new events of whom no history was kept; None where no histories were kept.
+    """
+
+    recommender: Recommender
+    events: int
+    known: int
+    new_items: tuple[str, ...]
+    new_users: int | None
+
+    def lines(self) -> list[str]:
+        """What happened, for people."""
+        shown = ", ".join(self.new_items[:5]) + (", ..." if len(self.new_items) > 5 else "")
+        items = _counted(len(self.new_items), "new item") + (f" ({shown})" if self.new_items else "")
+        users = "" if self.new_users is None else f" and {_counted(self.new_users, 'new user')}"
+        said = [
+            f"{_counted(self.events, 'new event')} learnt, with {items}{users}; every old item keeps its place"
+        ]
+        if self.known:
+            said.append(
+                f"{_counted(self.known, 'event')} left out: not later than what the model had learnt from"
+            )
+        if self.new_users is None:
+            said.append(
+                "no histories were kept: new events are read without what came before them, and what they do not "
+                "show again may be forgotten"
+            )
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """What happened, for programs; it holds no id of a user."""
+        return {
+            "events": self.events,
+            "known": self.known,
+            "new_items": list(self.new_items),
+            "new_users": self.new_users,
+        }
+
+
+def update(folder: str | Path, log: EventLog, conditions: Conditions = Conditions()) -> Update:
+    """A saved model gone on with new events.
+
+    A network reads each new event after its user's kept history, and learns from as many kept sequences of others, lest
+    it forgets. For how long is found with a tenth of the new sequences held out; then it learns from all. A counting
+    model is fitted on kept and new events together.
+
+    Args:
+        folder: a run (its best model is taken) or a model; histories are found in the run.
+        log: new events; those not later than the end of the model's training are left out.
+        conditions: seed, progress, device and limits.
+
+    Raises:
+        ArtifactError: the folder is no model, or damaged.
+        DataError: no event is new.
+        ModelError: the model cannot go on: it counts and no histories were kept, or its vectors cannot grow.
+    """
+    place = ladder.model_folder(folder)
+    artifact = artifacts.read(place)
+    said = artifact.description
+    learnt = said["facts"].get("learnt") or {}
+    sequences = learnt.get("sequences", {})
+    by = sequences.get("by", "user")
+    if sequences.get("session_gap"):
+        log = log.with_sessions(sequences["session_gap"])
+    model = model_of(said["model"], **said["settings"])
+    new = _later(log, learnt.get("until"))
+    kept = _kept(place) if by == "user" else None
+    if kept is None and not model.goes_on:
+        raise ModelError(
+            f"{model.name} counts events, and none of before were kept beside it: fit it anew on all of them, or "
+            "run with keep_histories = true."
+        )
+    catalogue = _extended(artifact.catalogue, new)
+    whole = _joined(kept, new, model)
+    parts = Parts(said["scoring"], artifact.arrays, artifact.graph, artifact.tables)
+    fitted = _gone_on(model, parts, whole, catalogue, by, said["exclude_seen"], conditions)
+    now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
+    facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}
+    users = None if kept is None else new.frame["user"].unique()
+    return Update(
+        replace(fitted, settings=said["settings"], facts=facts),
+        new.n_events,
+        log.n_events - new.n_events,
+        tuple(catalogue.ids[len(artifact.catalogue) :].to_list()),
+        None if kept is None or users is None else int((~users.is_in(kept["user"].unique().implode())).sum()),
+    )
+
+
+def _gone_on(
+    model: Model,
+    parts: Parts,
+    log: EventLog,
+    catalogue: Catalogue,
+    by: str,
+    seen: bool,
+    conditions: Conditions,
+) -> Recommender:
+    """The model that has learnt from a log whose new events are marked, for as long as held out sequences say."""
+    marked = log.frame[NEW]
+    log = replace(log, frame=log.frame.drop(NEW))
+    whole = Training(Sequences.of(log, catalogue, by), catalogue, exclude_seen=seen)
+    if not model.goes_on:
+        return model.fit(whole, conditions)
+    if whole.sequences.n_targets == 0:
+        raise DataError("No new event has one before it, so there is nothing that comes next to learn from.")
+    held = _held_out(unit_column(log, by), marked)
+    split = Split(log, np.where(held, TEST, TRAIN).astype(np.uint8), "a tenth of the new sequences", by)
+    tested = split.part.copy()
+    tested[held & ~marked.to_numpy()] = TRAIN  # what was kept is history, and no question
+    examples = replace(split, part=tested).examples("test", catalogue)
+    part = Training(Sequences.of(split.train, catalogue, by), catalogue, examples, seen)
+    if len(examples) < FEWEST or part.sequences.n_targets == 0:
+        conditions.progress.say(
+            f"{model.name}: too few new events to find out how long to go on (fewer than {FEWEST} held out)"
+        )
+        return model.go_on(parts, whole, conditions)
+    conditions.progress.say(
+        f"{model.name}: how long to go on is found on {_counted(len(examples), 'event')} of sequences held out"
+    )
+    first = model.go_on(parts, part, conditions)
+    step = first.facts["chosen"]["step"]
+    if step == 0:
+        conditions.progress.say(f"{model.name}: its weights are best left as they are")
+    return model.go_on(parts, whole, replace(conditions, steps=step or -1, horizon=first.facts["horizon"]))
+
+
+def _held_out(keys: pl.Series, marked: pl.Series) -> NDArray[np.bool_]:
+    """`[E]` the events of every tenth sequence with new events, and of at least one where there are two."""
+    new = keys.filter(marked).unique(maintain_order=True)
+    chosen = new.gather_every(HELD_OUT) if len(new) >= HELD_OUT else new.head(1 if len(new) > 1 else 0)
+    held: NDArray[np.bool_] = keys.is_in(chosen.implode()).to_numpy()
+    return held
+
+
+def _later(log: EventLog, until: str | None) -> EventLog:
+    """The events that are later than what a model has learnt from."""
+    if until is None or not log.has_time:
+        return log
+    new = log.where(pl.col("time") > datetime.fromisoformat(until))
+    if new.n_events == 0:
+        raise DataError(
+            f"No event of this log is later than {until}, where the model's training ends: nothing is new."
+        )
+    return new
+
+
+def _until(new: EventLog, learnt: Mapping[str, Any]) -> str | None:
+    """The time of the last event that the model has learnt from now."""
+    last = new.frame["time"].max() if new.has_time else None
+    return last.isoformat() if isinstance(last, datetime) else learnt.get("until")
+
+
+def _kept(place: Path) -> pl.DataFrame | None:
+    """The histories that the run of a model has kept, or None."""
+    try:
+        return ladder.histories(place.parent.parent if place.parent.name == ladder.MODELS else place)
+    except EnsueError:
+        return None
+
+
+def _extended(catalogue: Catalogue, new: EventLog) -> Catalogue:
+    """The catalogue with the items of new events after its own, and their events counted."""
+    items = new.frame.select("item").unique(maintain_order=True)
+    if new.items is not None:
+        items = items.join(new.items, on="item", how="left", maintain_order="left")
+    known = catalogue.features
+    if known is not None:
+        items = items.select(
+            "item", *(pl.col(c).cast(known[c].dtype) for c in items.columns[1:] if c in known)
+        )
+    grown = catalogue.extend(items if known is not None else items.select("item"))
+    counts = np.bincount(grown.encode(new.frame["item"]), minlength=len(grown))
+    return replace(grown, counts=grown.counts + counts)
+
+
+def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
+    """New events, marked, after the kept ones of their users; and kept ones of others.
+
+    A model that counts needs all of these; one that goes on, as many sequences as there are new ones, evenly spread,
+    lest it forgets them. Where histories were kept without times, their order is all that is used of either.
+    """
+    fresh = new.frame.with_columns(pl.lit(True).alias(NEW))
+    if kept is None:
+        return EventLog.of(fresh, new.items)
+    if model.goes_on:
+        users = fresh["user"].unique()
+        others = kept["user"].unique(maintain_order=True)
+        others = others.filter(~others.is_in(users.implode()))
+        spread = others.gather_every(max(-(-len(others) // max(len(users), 1)), 1))
+        kept = kept.filter(pl.col("user").is_in(pl.concat([users, spread]).implode()))
+    common = [name for name in new.frame.columns if name in kept.columns]
+    past = kept.select(pl.col(name).cast(fresh[name].dtype) for name in common)
+    both = [past.with_columns(pl.lit(False).alias(NEW)), fresh.select(*common, NEW)]
+    return EventLog.of(pl.concat(both), new.items)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -1,0 +1,94 @@
+"""Two processes learn what one learns: the same weights, whatever the shards, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.test_resume import COURSE, bits, training
+
+from ensue.batching import Stretches
+from ensue.errors import ConfigError, ModelError
+from ensue.export import TorchScoring
+from ensue.model import Conditions, model_of
+from ensue.ranking import Recommender
+from ensue.team import ALONE, Team
+
+PLAIN = COURSE | {"dropout": 0.0, "epochs": 2}
+
+
+def weights(recommender: Recommender) -> dict[str, torch.Tensor]:
+    scoring = recommender.scoring
+    assert isinstance(scoring, TorchScoring)
+    return dict(scoring.network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("transformer", {}),
+        ("lstm", {"batch_tokens": 6}),  # often a single row: one process has none
+    ],
+)
+def test_two_processes_learn_what_one_learns(name: str, settings: dict[str, Any]) -> None:
+    model = model_of(name, **PLAIN | settings)
+    data = training()
+    one = model.fit(data, Conditions(seed=3))
+    two = model.fit(data, Conditions(seed=3, processes=2))
+    assert two.facts["steps"] == one.facts["steps"]
+    for key, value in weights(one).items():
+        assert torch.allclose(weights(two)[key], value, atol=1e-5), key
+    for first, second in zip(one.facts["history"], two.facts["history"], strict=True):
+        assert second["targets"] == first["targets"]
+        assert second["loss"] == pytest.approx(first["loss"], abs=1e-5)
+        assert second["score"] == pytest.approx(first["score"], abs=1e-9)
+
+
+def test_two_processes_go_on_where_two_stopped(tmp_path: Path) -> None:
+    model = model_of("lstm", **PLAIN)
+    data = training()
+    asked = Conditions(seed=3, processes=2)
+    whole = model.fit(data, asked)
+    over = whole.facts["horizon"]
+    kept = replace(asked, checkpoints=tmp_path, checkpoint_minutes=1e-9, horizon=over)
+    model.fit(data, replace(kept, steps=3))
+    with pytest.raises(ModelError, match="processes was 2 and is now 1"):
+        model.fit(data, replace(kept, processes=1))
+    gone_on = model.fit(data, kept)
+    for key, value in weights(whole).items():
+        assert torch.allclose(weights(gone_on)[key], value, atol=1e-6), key
+
+
+def test_what_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ConfigError, match="learnt by one process alone"):
+        model_of("gru4rec", **PLAIN).fit(training(), Conditions(processes=2))
+    with pytest.raises(ConfigError, match="processes=9999: this machine has"):
+        model_of("lstm", **PLAIN).fit(training(), Conditions(processes=9999))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shares_of_a_batch_are_the_batch(rows: int, size: int) -> None:
+    batch = Stretches(np.arange(rows) * 10, np.arange(rows) * 10 + 3)
+    shares = [Team(rank, size).share(batch) for rank in range(size)]
+    spoken = np.concatenate([share.starts for share, silent in shares if not silent])
+    assert sorted(spoken.tolist()) == batch.starts.tolist()
+    assert all(len(share.starts) for share, _ in shares)
+    sizes = [len(share.starts) * (not silent) for share, silent in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_one_alone_speaks_for_itself() -> None:
+    assert ALONE.leads
+    assert ALONE.told(1.5, 2) == (1.5, 2)
+    total, count = ALONE.sum(torch.tensor(2.0), 3)
+    assert (float(total), count) == (2.0, 3)
+
+
+def test_one_process_is_as_before() -> None:
+    model = model_of("lstm", **COURSE)
+    assert bits(model.fit(training(), Conditions(processes=1))) == bits(model.fit(training()))

@@ -1,0 +1,159 @@
+"""New events and new items in a saved model: what is new is learnt, what was known stays where it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ensue import artifacts, runtime
+from ensue.errors import DataError, ModelError
+from ensue.events.log import EventLog
+from ensue.experiment import Data, Experiment, Splitting
+from ensue.ladder import run
+from ensue.model import Conditions, fit
+from ensue.updating import Update, update
+
+RING = "ABCDEFGHIJ"
+SMALL: dict[str, Any] = {
+    "width": 16, "length": 12, "dropout": 0.0, "epochs": 12, "batch_tokens": 64, "learning_rate": 1e-2
+}  # fmt: skip
+NETWORKS = ("lstm", "transformer", "gru4rec", "fpmc")
+
+
+def events(rows: list[tuple[str, str]], day: int = 0) -> EventLog:
+    """Events a second apart, in this order."""
+    frame = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+    seconds = pl.int_range(pl.len()) + 86_400 * day
+    return EventLog.of(frame.with_columns((seconds * 1_000_000).cast(pl.Datetime("us", "UTC")).alias("time")))
+
+
+def week1() -> EventLog:
+    """Thirty users, each eight steps round the ring."""
+    return events([(f"u{u:02d}", RING[(u + step) % 10]) for u in range(30) for step in range(8)])
+
+
+def week2() -> EventLog:
+    """Twenty new users: two new items lie between J and A."""
+    return events([(f"w{u:02d}", item) for u in range(20) for item in "JKLA"], day=1)
+
+
+def both_weeks() -> pl.DataFrame:
+    return pl.concat([week.frame.select("user", "item", "time") for week in (week1(), week2())])
+
+
+def saved(model: str, folder: Path, log: EventLog | None = None, **settings: Any) -> Path:
+    log = week1() if log is None else log
+    fitted = fit(model, log, exclude_seen=False, **settings)
+    until = log.frame["time"].max()
+    assert until is not None
+    learnt = {"until": str(until.isoformat()), "sequences": {"by": "user"}}  # type: ignore[union-attr]
+    return artifacts.save(fitted, folder, facts={"learnt": learnt})
+
+
+def top(found: Update, *history: str) -> str:
+    return found.recommender.recommend(list(history), 1).items[0]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_c78_a_network_takes_in_new_items_and_forgets_no_old_one(name: str, tmp_path: Path) -> None:
+    loss = {"loss": "cross-entropy"} if name in ("gru4rec", "fpmc") else {}
+    place = ladder_of(tmp_path / "run", {name: SMALL | loss})
+    old = runtime.load(place / "models" / name)
+    found = update(place, week2(), Conditions(seed=1))
+    assert found.new_items == ("K", "L")
+    assert (found.events, found.known) == (80, 0)
+    catalogue = found.recommender.catalogue
+    assert catalogue.ids.to_list()[:10] == old.catalogue.ids.to_list()
+    assert catalogue.counts[catalogue.encode(["A", "K"])].tolist() == [21 + 20, 20]
+    assert top(found, "A") == "B"
+    assert top(found, "K") == "L"
+    assert top(found, "J") in ("A", "K")
+    assert found.recommender.settings == old.settings
+    again = artifacts.save(found.recommender, tmp_path / "new")
+    assert runtime.load(again).recommend(["K"], 3).items == found.recommender.recommend(["K"], 3).items
+
+
+def ladder_of(folder: Path, models: dict[str, Any], keep: bool = True) -> Path:
+    log = week1()
+    data = Experiment(Data(), split=Splitting("last"), models=models, out=str(folder), keep_histories=keep)
+    seen = replace(data.evaluation, exclude_seen=False)
+    run(replace(data, evaluation=seen), log=log)
+    return folder
+
+
+def test_c78_a_run_names_new_users_and_items(tmp_path: Path) -> None:
+    place = ladder_of(tmp_path / "run", {"lstm": SMALL})
+    found = update(place, week2())
+    assert (found.new_users, found.new_items) == (20, ("K", "L"))
+    assert found.lines()[0] == (
+        "80 new events learnt, with 2 new items (K, L) and 20 new users; every old item keeps its place"
+    )
+    more = events([("u00", item) for item in "KL"] + [("x", item) for item in "JKLA"], day=1)
+    some = update(place, more)
+    assert some.new_users == 1
+
+
+def test_a_counting_model_gone_on_is_one_fitted_on_everything(tmp_path: Path) -> None:
+    place = ladder_of(tmp_path / "run", {"markov": {}})
+    found = update(place, week2())
+    anew = fit("markov", EventLog.of(both_weeks()), exclude_seen=False)
+    order = found.recommender.catalogue.encode(anew.catalogue.ids)
+    queries = [list("AB"), list("K"), list("J")]
+    for history in queries:
+        gone_on = found.recommender.recommend(history, 12)
+        expected = anew.recommend(history, 12)
+        assert dict(zip(gone_on.items, gone_on.scores, strict=True)) == pytest.approx(
+            dict(zip(expected.items, expected.scores, strict=True)), abs=1e-7
+        )
+    assert sorted(order.tolist()) == list(range(12))
+
+
+def test_a_history_goes_on_where_it_was_kept(tmp_path: Path) -> None:
+    """What follows B depends on the item before it, and that lies in the kept part."""
+    rows = [(f"u{u:02d}", item) for u in range(40) for item in ("XB" if u % 2 else "YB")]
+    rows += [(f"v{u:02d}", item) for u in range(40) for item in ("XBCD" if u % 2 else "YBDC")]
+    place = ladder_of_rows(tmp_path / "run", rows)
+    new = events([(f"u{u:02d}", item) for u in range(40) for item in ("PQ" if u % 2 else "QP")], day=1)
+    found = update(place, new, Conditions(seed=0))
+    assert top(found, "X", "B", "P") == "Q"
+    asked = [found.recommender.recommend(list(h), 12) for h in ("XB", "YB")]
+    p, q = (dict(zip(slate.items, slate.scores, strict=True)) for slate in asked)
+    assert p["P"] - p["Q"] > q["P"] - q["Q"]
+
+
+def ladder_of_rows(folder: Path, rows: list[tuple[str, str]]) -> Path:
+    settings = SMALL | {"epochs": 20}
+    plain = Experiment(Data(), split=Splitting("last"), models={"lstm": settings}, out=str(folder))
+    run(replace(plain, evaluation=replace(plain.evaluation, exclude_seen=False)), log=events(rows))
+    return folder
+
+
+def test_events_that_were_learnt_are_left_out_and_counted(tmp_path: Path) -> None:
+    place = saved("lstm", tmp_path / "old", **SMALL)
+    both = EventLog.of(both_weeks())
+    found = update(place, both)
+    assert (found.events, found.known) == (80, 240)
+    assert found.lines()[1] == "240 events left out: not later than what the model had learnt from"
+    with pytest.raises(DataError, match="nothing is new"):
+        update(place, week1())
+
+
+def test_what_cannot_go_on_says_so(tmp_path: Path) -> None:
+    counted = saved("markov", tmp_path / "markov")
+    with pytest.raises(ModelError, match="markov counts events, and none of before were kept"):
+        update(counted, week2())
+    hashed = saved("lstm", tmp_path / "hashed", item_vectors="hashed", **SMALL)
+    with pytest.raises(ModelError, match="lstm: hashed item vectors are shared out"):
+        update(hashed, week2())
+
+
+def test_a_new_user_of_a_personal_network_is_one_it_has_not_seen(tmp_path: Path) -> None:
+    place = saved("lstm", tmp_path / "old", personal="embedding", **SMALL)
+    found = update(place, week2())
+    assert found.new_items == ("K", "L")
+    assert np.isfinite(found.recommender.recommend(["K"], 3).scores).all()
