@@ -188,6 +188,26 @@ def test_tables_have_a_rate_of_their_own_and_one_step_alone() -> None:
         torch.testing.assert_close(old - new, torch.full_like(old, step))
 
 
+def test_a_state_that_was_taken_up_is_the_state_that_is_given() -> None:
+    """Of two optimisers in one: each takes its own places, and nothing is left over of the other's."""
+    network = nn.Sequential(ItemTable(5, 4), nn.Linear(4, 4))
+    early, late = (optimizer_of("rowwise").build(network, 0.01, 0.1) for _ in range(2))
+    network(torch.tensor([[1, 3]])).square().sum().backward()
+    early.step()
+    given = early.state_dict()
+    late.load_state_dict(given)
+    found = late.state_dict()
+    assert set(given["state"]) == set(found["state"]) == {0, 1, 2}
+    assert set(given["state"][2]) == {"squares"}
+    for place, entry in given["state"].items():
+        for name, value in entry.items():
+            assert torch.equal(found["state"][place][name], value)
+    assert found["param_groups"] == given["param_groups"]
+    again = optimizer_of("rowwise").build(network, 0.01, 0.1)
+    again.load_state_dict(found)
+    assert [len(part.state) for part in again.parts] == [2, 1]  # type: ignore[attr-defined]
+
+
 def test_a_network_of_tables_alone_decays_in_them() -> None:
     """Two parameter groups; a table decays where nothing else could, and its biases never."""
     plain = nn.Sequential(ItemTable(4, 3), nn.Linear(3, 3))

@@ -14,19 +14,21 @@ from typing import Any
 import polars as pl
 
 from ensue import artifacts, runtime
-from ensue.errors import ArtifactError, ConfigError, EnsueError, MissingExtraError, ModelError
+from ensue.errors import ArtifactError, ConfigError, DataError, EnsueError, MissingExtraError, ModelError
 from ensue.evaluation import Evaluation, evaluate
 from ensue.events import datasets
 from ensue.events.audit import Audit, audit
 from ensue.events.log import EventLog
 from ensue.events.simulate import demo_log
 from ensue.events.source import read
+from ensue.expected_ratings import answers_ratings, has_ratings
 from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
 from ensue.inputs import TIME, USER, Inputs
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender
+from ensue.rating_evaluation import RatingEvaluation, evaluate_ratings
 from ensue.significance import Comparison, best_of
 from ensue.splits import Split, split
 from ensue.version import __version__
@@ -49,6 +51,7 @@ class Rung:
         folder: where it is saved.
         facts: what the fit says of itself.
         reads: the columns of events, beside user and item, that its answers depend on.
+        ratings: how far off its expected ratings are on the test part; None where its scores are none.
     """
 
     label: str
@@ -60,6 +63,7 @@ class Rung:
     folder: Path
     facts: Mapping[str, Any]
     reads: tuple[str, ...] = ()
+    ratings: RatingEvaluation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs."""
@@ -69,6 +73,7 @@ class Rung:
             "settings": self.model.settings(),
             "validation": self.validation,
             "test": self.test.to_json(),
+            "ratings": None if self.ratings is None else self.ratings.to_json(),
             "fit_seconds": round(self.fit_seconds, 3),
             "test_seconds": round(self.test_seconds, 3),
             "facts": dict(self.facts),
@@ -270,9 +275,19 @@ def _rung(
     served = runtime.load(place)
     began = time.monotonic()
     metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
-    tested = evaluate(served, parts.examples("test", served.catalogue, targets), metrics=metrics)
+    examples = parts.examples("test", served.catalogue, targets)
+    tested = evaluate(served, examples, metrics=metrics)
     test_seconds = time.monotonic() - began
-    return Rung(label, model, score, tested, fit_seconds, test_seconds, place, fitted.facts, reads(served))
+    ratings = None
+    if answers_ratings(served):
+        before = parts.before_test if experiment.refit else parts.train
+        try:
+            ratings = evaluate_ratings(served, examples, training=before if has_ratings(before) else None)
+        except DataError as fault:
+            progress.say(f"{label}: {fault}")
+    return Rung(
+        label, model, score, tested, fit_seconds, test_seconds, place, fitted.facts, reads(served), ratings
+    )
 
 
 def reads(recommender: Recommender) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class RatingHead(nn.Module):
         """`[...]` the rating that is expected at each score, inside the scale."""
         scale = self.levels.scale()
         number = self.loss.number(scores + self.offset, scale)
-        return number.clamp(float(scale.levels[0]), float(scale.levels[-1]))
+        return number.clamp(scale.levels[0], scale.levels[-1])
 
     def lost(self, scores: Tensor, ratings: Tensor) -> Tensor:
         """The mean loss over scores `[M]` and the ratings `[M]` that were given, a scalar."""

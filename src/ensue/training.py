@@ -359,10 +359,10 @@ def _grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> 
 def _fingerprint(sequences: Sequences, validation: Examples | None) -> str:
     """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
     digest = hashlib.sha256()
-    arrays: list[NDArray[Any]] = [sequences.items, sequences.offsets]
+    arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.time, sequences.rating]
     if validation is not None:
-        arrays += [validation.targets, validation.queries.lengths]
-    for array in arrays:
+        arrays += [validation.targets, validation.queries.lengths, validation.target_ratings]
+    for array in (array for array in arrays if array is not None):
         for begin in range(0, len(array), 2**20):  # never more than a piece of what lies in a file
             digest.update(np.ascontiguousarray(array[begin : begin + 2**20]).data)
     return digest.hexdigest()[:16]

@@ -94,7 +94,9 @@ def evaluate(
     from ensue import ladder
     from ensue.cli import progress, terminal
     from ensue.evaluation import evaluate as measure
+    from ensue.expected_ratings import answers_ratings, has_ratings
     from ensue.metrics import DEFAULT, metric
+    from ensue.rating_evaluation import evaluate_ratings
 
     wanted = [metric(name) for name in names(metrics)] or DEFAULT
     shown = progress.shown()
@@ -119,11 +121,18 @@ def evaluate(
         progress=shown,
         candidates=chosen,
     )
+    rated = None
+    if answers_ratings(recommender) and asked.target_ratings is not None:
+        before = parts.before_test
+        known = before if has_ratings(before) else None
+        rated = evaluate_ratings(recommender, asked, training=known, seed=seed, progress=shown)
     if as_json:
         warnings = [warning, "" if found.sampled is None else str(found.sampled)]
-        terminal.emit({**found.to_json(), "warning": "; ".join(filter(None, warnings))})
+        ratings = None if rated is None else rated.to_json()
+        terminal.emit({**found.to_json(), "ratings": ratings, "warning": "; ".join(filter(None, warnings))})
         return
-    for line in [*found.lines(), *([f"warning: {warning}"] if warning else [])]:
+    told = [] if rated is None else ["", *rated.lines()]
+    for line in [*found.lines(), *told, *([f"warning: {warning}"] if warning else [])]:
         terminal.out(line)
 
 

@@ -59,9 +59,27 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
         f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; "
         f"{where} each figure its 95 % interval.",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",
+        *(
+            f"{rung['label']} expects ratings: {rated(rung['ratings'])}"
+            for rung in rungs
+            if rung.get("ratings")
+        ),
         f"All models are saved in {folder}/models",
     ]
     return lines + [f"{label} was left out: {reason}" for label, reason in outcome["skipped"].items()]
+
+
+def rated(found: Mapping[str, Any]) -> str:
+    """How far off expected ratings are, beside the baselines, in one line."""
+    own = found["warm"]["metrics"]["rmse"]
+    others = (
+        f"{name} {one['warm']['metrics']['rmse']['value']:.4f}" for name, one in found["baselines"].items()
+    )
+    beside = "; ".join(others)
+    return (
+        f"RMSE {own['value']:.4f} ({own['low']:.4f}-{own['high']:.4f}) over {found['warm']['targets']:,} warm targets, "
+        f"MAE {found['warm']['metrics']['mae']['value']:.4f}" + (f"; RMSE by {beside}" if beside else "")
+    )
 
 
 def shown_metrics(measured: Sequence[str]) -> list[str]:

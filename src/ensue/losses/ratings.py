@@ -161,7 +161,7 @@ class OrdinalCrossEntropy(RatingLoss):
     def number(self, scores: Tensor, scale: RatingScale) -> Tensor:
         """`[...]` the mean of the levels under their chances, level by level: whole tables of scores can be read so."""
         levels = scale.levels.to(scores.dtype)
-        expected = torch.full_like(scores, float(levels[0]))
+        expected = torch.zeros_like(scores) + levels[0]
         for step, threshold in zip(levels.diff(), scale.thresholds, strict=True):
             expected = expected + step * torch.sigmoid(scores - threshold)
         return expected

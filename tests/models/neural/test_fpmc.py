@@ -107,6 +107,16 @@ def test_cosines_are_of_both_parts_together() -> None:
     )
 
 
+def test_cosines_of_a_tied_network_are_of_both_parts_together_too() -> None:
+    network = network_of(temperature=0.5, tied=True)
+    value = tables(network)
+    query = np.concatenate([value["users.table"][1], value["items.weight"][2] * D**0.5])
+    table = np.concatenate([value["head.table"], value["items.weight"]], axis=1)
+    lengths = np.sqrt((table**2).sum(1) * (query**2).sum())
+    found = scores(network, [[2]], [1])[0].numpy()
+    np.testing.assert_allclose(found, table @ query / lengths / 0.5, atol=1e-12)
+
+
 def test_one_vector_for_both_places_forgets_which_came_first() -> None:
     """Tied, without users, i after l scores as l after i; with vectors of their own it need not."""
     every = [[item] for item in range(N)]
