@@ -276,10 +276,7 @@ class NeuralModel(Model):
 
             return together(model, training, conditions)
         with apart(conditions):
-            trainer = Trainer(model, training, conditions)
-            for line in model.notes(trainer.inputs, trainer.features):
-                conditions.progress.say(line)
-            return trainer.fit()
+            return Trainer(model, training, conditions).fit()
 
     def notes(self, inputs: Inputs, features: Features | None = None) -> tuple[str, ...]:
         """What the columns of events and items are read as, one line each: decisions that nobody typed.
