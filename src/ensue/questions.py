@@ -24,7 +24,7 @@ class Question:
     Attributes:
         history: item ids, oldest first, exactly as in the log.
         user: who asks, for models that know users; None is nobody they know.
-        times: of each event of the history, where they are known; a time without a zone is UTC.
+        times: of each event of the history, None where it is not known; a time without a zone is UTC.
         ratings: of each event, None for one that has none.
         context: other columns of the events by name, one value each, None where missing.
         at: when the question is asked.
@@ -32,7 +32,7 @@ class Question:
 
     history: Sequence[str]
     user: str | None = None
-    times: Sequence[datetime] | None = None
+    times: Sequence[datetime | None] | None = None
     ratings: Sequence[float | None] | None = None
     context: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     at: datetime | None = None

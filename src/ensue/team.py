@@ -40,7 +40,7 @@ class Team:
         """The lesson, whose gradients are averaged over the processes."""
         if self.size == 1:
             return lesson
-        return DistributedDataParallel(lesson, forward_sync_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(lesson, forward_sync_buffers=False)
 
     def share(self, stretches: Stretches) -> tuple[Stretches, bool]:
         """The rows of a batch that this process learns from, and whether it only keeps step with the others.

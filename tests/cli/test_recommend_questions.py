@@ -239,6 +239,58 @@ def test_the_time_of_the_question_decides_where_a_model_reads_it(ask: Ask, tmp_p
     assert "--at='noon' is not a date or time" in refusal(ask, model, "--history", "A", "--at", "noon")
 
 
+def test_a_user_is_asked_for_at_a_time(ask: Ask, tmp_path: Path) -> None:
+    """The run keeps the times, since two of its models read them; an event whose time is not known tells no gap."""
+    lines = [
+        f"{kind}{n},{item},{START + 10_000 * n + second}"
+        for n in range(20)
+        for kind, later, item_after in (("s", 60, "B"), ("l", 30 * 86_400, "C"))
+        for item, second in (("A", 0), (item_after, later), ("D", later + 1), ("E", later + 2))
+    ]
+    lines += [f"new,A,{START}"]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]) + "\n")
+    words = ["--models", "markov-time,stan,markov", "--split", "last", "--out", tmp_path / "r"]
+    assert ask("run", tmp_path / "log.csv", *words)[0] == 0
+    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "time"]
+    model = tmp_path / "r" / "models" / "markov-time"
+    asked = ["--user", "new", "--include-seen", "-k", 1, "--at"]
+    minute, month = (datetime.fromtimestamp(START + later, UTC).isoformat() for later in (60, 30 * 86_400))
+    assert answer(ask, model, *asked, minute)["items"][0]["item"] == "B"
+    assert answer(ask, model, *asked, month)["items"][0]["item"] == "C"
+    bare = answer(ask, model, "--history", "A")["items"]
+    path = written({"history": ["A"], "times": [None], "at": month}, tmp_path)
+    assert answer(ask, model, "--question", path)["items"] == bare
+    stan = tmp_path / "r" / "models" / "stan"
+    assert (
+        answer(ask, stan, "--question", written({"history": ["A"], "times": [None]}, tmp_path))["items"]
+        == answer(ask, stan, "--history", "A")["items"]
+    )
+
+
+def test_a_run_without_anything_to_choose_on_says_so(ask: Ask, tmp_path: Path) -> None:
+    """Users of two events have a test, and neither validation nor transitions."""
+    lines = [f"u{n},{item},{START + n + place}" for n in range(9) for place, item in enumerate("AB")]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]) + "\n")
+    words = ["--models", "popular", "--split", "last", "--out", tmp_path / "r"]
+    status, out, _ = ask("run", tmp_path / "log.csv", *words)
+    assert status == 0
+    assert "the last of the ladder, since there was nothing to choose on" in out
+
+
+def test_a_segment_of_the_context_reaches_a_counting_model(ring_csv: Path, ask: Ask, tmp_path: Path) -> None:
+    frame = pl.read_csv(ring_csv).with_columns(
+        city=pl.when(pl.col("sku") < "F").then(pl.lit("x")), seat=pl.lit("s")
+    )
+    frame.write_csv(tmp_path / "log.csv")
+    (tmp_path / "x.toml").write_text('[data]\nsource = "log.csv"\n[models.popular]\nsegment = "city"\n')
+    assert ask("run", tmp_path / "x.toml", "--out", tmp_path / "r")[0] == 0
+    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "city"]
+    found = answer(
+        ask, tmp_path / "r", "--question", written({"history": ["J"], "context": {"city": ["x"]}}, tmp_path)
+    )
+    assert (found["items"][0]["item"] < "F", found["notes"]) == (True, [])
+
+
 def test_a_question_and_another_history_are_one_too_many(ask: Ask, told_run: Path, tmp_path: Path) -> None:
     path = written({"history": ["A"]}, tmp_path)
     assert "--user and --question all give a history" in refusal(

@@ -10,9 +10,11 @@ import pytest
 
 from ensue.errors import ModelError
 from ensue.events.log import EventLog
-from ensue.model import Model, Training
+from ensue.model import Conditions, Model, Training
 from ensue.neural_model import NeuralModel
+from ensue.optimisation import apart
 from ensue.sequences import Queries
+from ensue.training import Trainer
 
 LENGTHS = (2, 9, 3, 1, 3, 2, 8, 1, 4, 30)
 
@@ -88,3 +90,20 @@ def test_a_last_batch_of_one(network_model: NeuralModel) -> None:
             assert facts["steps"] == batches
         if network_model.causal:
             assert facts["history"][0]["targets"] == 33 * 5
+
+
+def test_every_weight_takes_part_in_every_step(network_model: NeuralModel) -> None:
+    """Processes that learn together wait for the gradient of every weight of each other, or each step would hang."""
+    training = Training.of(log_of(LENGTHS))
+    model = network_model.suited(training.sequences)
+    with apart(Conditions()):
+        trainer = Trainer(model, training, Conditions())
+        trainer.network.train()
+        for stretches in list(trainer.plan(0))[:2]:
+            trainer.learn(stretches)
+            idle = [
+                name
+                for name, weight in trainer.network.named_parameters()
+                if weight.requires_grad and weight.grad is None
+            ]
+            assert idle == []

@@ -75,12 +75,6 @@ def _near(text: str, known: Sequence[str]) -> str:
     return f" Near ones: {'; '.join(folded[one] for one in close)}." if close else ""
 
 
-def kept(folder: Path, user: str) -> list[str] | None:
-    """The items of a user as the run has kept them, or None if the run knows no such user; see `of_user`."""
-    found = of_user(folder, user)
-    return None if found is None else list(found.history)
-
-
 def of_user(folder: Path, user: str) -> Question | None:
     """What comes next for a user of the run, with all that the run has kept of the history; None if it knows no such.
 

@@ -73,6 +73,22 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard 
 Seed = Annotated[int, typer.Option(parser=count, metavar="N", help="Same seed, same bits on one machine.")]
 
 
+class Preset(StrEnum):
+    """Settings from the data."""
+
+    fast = "fast"
+    accurate = "accurate"
+
+
+class Precision(StrEnum):
+    """What networks compute in."""
+
+    auto = "auto"
+    single = "single"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
 class Rule(StrEnum):
     """How a log is split."""
 

@@ -47,9 +47,9 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     test, chosen = rungs[0]["test"], outcome["experiment"]["evaluation"]["choose_on"]
     counts = test["counts"]
     value = next(rung["validation"] for rung in rungs if rung["label"] == best)
-    why = f"* the best, chosen on validation: {chosen} {value:.4f}"
-    if value is None:
-        why = "* taken as the best: the last of the ladder, since there was nothing to choose on"
+    why = "* taken as the best: the last of the ladder, since there was nothing to choose on"
+    if value is not None:
+        why = f"* the best, chosen on validation: {chosen} {value:.4f}"
     unit = outcome["experiment"]["sequences"]["by"]
     where = "beside" if terminal.width() >= terminal.NARROW else "under"
     cold = counts["cold_targets"]

@@ -49,16 +49,16 @@ def samples(outcome: Outcome, recommender: Recommender, k: int) -> list[Sample]:
     begin = f"ensue recommend {folder}"
     found = []
     user = str(log["user"][log["time"].arg_max() or 0])  # whoever acted last
-    history = asking.kept(outcome.folder, user) if outcome.experiment.keep_histories else None
-    if history is not None:
+    question = asking.of_user(outcome.folder, user) if outcome.experiment.keep_histories else None
+    if question is not None:
         command = f"{begin} --user {shlex.quote(user)} -k {k}"
         what = f"A user of the log: {user}" + (", who acted last" if outcome.log.has_time else "")
         found.append(
             Sample(
                 "user of the log",
                 what,
-                history,
-                recommender.recommend(history, k),
+                question.history,
+                recommender.recommend(question, k),
                 "no item is known",
                 command,
             )

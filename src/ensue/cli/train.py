@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Seed, Source, Unit, gathered, number, settings
+from ensue.cli.options import Json, Precision, Preset, Seed, Source, Unit, count, gathered, number, settings
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from ensue.events.log import EventLog
     from ensue.model import Conditions, Model, Training
     from ensue.ranking import Recommender
+    from ensue.sequences import Sequences
 
 
 @gathered
 def train(
     source: Source,
-    model: Annotated[str, typer.Option(metavar="NAME", help="Which model, see `ensue models`.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Which model, see `ensue models`. [default: the preset's]")
+    ] = "",
+    preset: Annotated[
+        Preset | None, typer.Option(help="Settings from the data; what --set says comes before them.")
+    ] = None,
     settings_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model; may be given again."),
@@ -50,9 +56,30 @@ def train(
         ),
     ] = None,
     max_minutes: Annotated[
-        float,
-        typer.Option(parser=number, metavar="MINUTES", help="Training time of a network; 0 is no limit."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="MINUTES",
+            help="Training time of a network in all; 0 is no limit. [default: the preset's, else 0]",
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(parser=count, metavar="N", help="Processes that train a network together.")
+    ] = 1,
+    precision: Annotated[
+        Precision, typer.Option(help="What a network computes in; auto is bf16 on a GPU.")
+    ] = Precision.auto,
+    tokens_at_once: Annotated[
+        int,
+        typer.Option(
+            parser=count,
+            metavar="N",
+            help="Compute larger batches in parts of so many tokens; 0 computes them whole.",
+        ),
+    ] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Translate the network with torch.compile first.")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -66,14 +93,31 @@ def train(
     from ensue.cli import progress, slates, terminal
     from ensue.events.audit import audit
     from ensue.experiment import described_model
-    from ensue.model import Conditions
+    from ensue.model import Conditions, Training
 
     shown = progress.shown()
-    described = described_model(model, settings(settings_ or []))
-    folder = Path(out or f"trained/{model}")
-    conditions = Conditions(seed=seed, progress=shown, max_minutes=max_minutes, checkpoints=checkpoints)
+    own = settings(settings_ or [])
+    if not model and preset is None:
+        raise ConfigError(
+            "Which model? Name one with --model (`ensue models` lists them), or take --preset fast."
+        )
+    if model and preset is None:
+        described_model(model, own)  # faults are told before anything is read
+    conditions = Conditions(
+        seed=seed,
+        progress=shown,
+        max_minutes=max_minutes or 0.0,
+        checkpoints=checkpoints,
+        processes=processes,
+        precision=precision.value,
+        tokens_at_once=tokens_at_once,
+        compile=compiled,
+    )
     if prepared.is_prepared(source.log):
         training, learnt = _opened(source, by, session_gap, exclude_seen, shown.say)
+        described, minutes = _described(model, preset, own, training.sequences, shown.say)
+        if max_minutes is None:
+            conditions = replace(conditions, max_minutes=minutes)
         recommender = described.fit(training, conditions)
         events = len(training.sequences.items)
         last = training.catalogue.decode(training.sequences.items[-2:])
@@ -85,9 +129,14 @@ def train(
             log = log.with_sessions(session_gap)
         found = audit(log, by.value)
         seen = bool(found.advised("exclude_seen")) if exclude_seen is None else exclude_seen
-        recommender = _fit(described, log, found, seen, conditions)
+        whole = Training.of(log, found.by, seen)
+        described, minutes = _described(model, preset, own, whole.sequences, shown.say)
+        if max_minutes is None:
+            conditions = replace(conditions, max_minutes=minutes)
+        recommender = _fit(described, log, found, whole, conditions)
         learnt = ladder.learnt(log, log, {"by": by.value, "session_gap": session_gap})
         events, last = log.n_events, log.frame["item"].tail(2).to_list()
+    folder = Path(out or f"trained/{described.name}")
     artifacts.save(recommender, folder, facts={"learnt": learnt})
     if as_json:
         terminal.emit({"folder": str(folder), **artifacts.describe(folder)})
@@ -135,15 +184,41 @@ def _opened(
     return (training if seen is None else replace(training, exclude_seen=seen)), learnt
 
 
-def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Conditions) -> Recommender:
-    """The model fitted on the whole log; a network stops early on a part of it first, to learn for how long."""
+def _described(
+    model: str, preset: Preset | None, own: dict[str, Any], sequences: Sequences, say: Callable[[str], None]
+) -> tuple[Model, float]:
+    """The model that was named, with the settings of the preset where it has them, and the preset's minutes.
+
+    Raises:
+        ConfigError: the model is none that a preset is for.
+    """
+    from ensue.experiment import described_model
+    from ensue.presets import preset as preset_of
+
+    if preset is None:
+        return described_model(model, own), 0.0
+    found = preset_of(preset.value, sequences)
+    name = model or found.model
+    known = described_model(name, {}).settings()
+    if "epochs" not in known:
+        raise ConfigError(f"--preset is for networks, and {name} is none: leave it out.")
+    for line in found.reasons if name == found.model else found.reasons[1:]:
+        say(line)
+    taken = {key: value for key, value in found.settings.items() if key in known}
+    return described_model(name, taken | own), found.minutes
+
+
+def _fit(model: Model, log: EventLog, found: Audit, whole: Training, conditions: Conditions) -> Recommender:
+    """The model fitted on the whole log; a network stops early on a part of it first, to learn for how long.
+
+    Both fits together keep to the minutes.
+    """
     from ensue.model import Training, refit
 
-    whole = Training.of(log, found.by, seen)
     if "patience" not in model.settings():
         return model.fit(whole, conditions)
     parts = _parts(log, found)
-    training = Training.of(parts.train, found.by, seen)
+    training = Training.of(parts.train, found.by, whole.exclude_seen)
     validation = parts.examples("test", training.catalogue)
     if not len(validation):
         conditions.progress.say("no event is left to stop early on: the network trains for all its epochs")
@@ -151,6 +226,7 @@ def _fit(model: Model, log: EventLog, found: Audit, seen: bool, conditions: Cond
     conditions.progress.say(
         f"{model.name}: how long to train is found on {len(validation):,} events left out"
     )
+    conditions = replace(conditions, max_minutes=conditions.max_minutes / 2)
     first = model.fit(replace(training, validation=validation), _in(conditions, "part"))
     return refit(model, first, whole, _in(conditions, "whole"))
 

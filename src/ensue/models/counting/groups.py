@@ -108,6 +108,11 @@ class SegmentScoring:
     counts: sp.csr_array
     share: Floats
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of events that it wants beside the items."""
+        return (self.column,)
+
     @classmethod
     def of(cls, sequences: Sequences, catalogue: Catalogue, column: str) -> SegmentScoring:
         """The counts of each value of a column; events without a value are in no segment.

@@ -15,7 +15,7 @@ from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.transitions import check_table
 from ensue.ranking import Parts, Recommender, Scores
-from ensue.sequences import Queries
+from ensue.sequences import MISSING_TIME, Queries
 
 MICROSECONDS = 1_000_000
 
@@ -116,7 +116,10 @@ class GapScoring:
         bandwidth: width of the kernel, in doublings.
         prior: what the broader answer is worth, in events.
         share: `[N]` share of the training events.
+        reads: the columns of events that it wants beside the items.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("time",)
 
     counts: sp.csr_array
     offsets: Ints
@@ -146,7 +149,11 @@ class GapScoring:
         """`[Q]` the gap of each question, in doublings."""
         if queries.at is None or queries.time is None:
             return np.full(len(queries), self.usual)
-        return doublings(queries.at - queries.time[queries.ends - 1])
+        last = queries.time[queries.ends - 1]
+        known = (queries.at != MISSING_TIME) & (last != MISSING_TIME)
+        return np.where(
+            known, doublings(np.where(known, queries.at, 0) - np.where(known, last, 0)), self.usual
+        )
 
     def parts(self) -> Parts:
         """The counts as arrays."""

@@ -15,7 +15,7 @@ from ensue.errors import ConfigError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.session_index import LONGEST, Pairs, Recent, SessionIndex, blocks
 from ensue.ranking import POPULARITY_SHARE, Parts, Recommender, Scores
-from ensue.sequences import Queries
+from ensue.sequences import MISSING_TIME, Queries
 
 MICROSECONDS_A_DAY = 86_400_000_000
 
@@ -196,7 +196,10 @@ class StanScoring:
         model: its settings.
         index: the training sequences.
         share: `[N]` share of the training events.
+        reads: the columns of events that it wants beside the items.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("time",)
 
     model: STAN
     index: SessionIndex
@@ -227,12 +230,10 @@ class StanScoring:
         ended = self.index.ended
         if ended is None or len(pairs.rows) == 0:
             return np.ones(len(pairs.rows))
-        if queries.at is not None:
-            asked = queries.at[pairs.rows]
-        elif queries.time is not None:
-            asked = queries.time[queries.ends[pairs.rows] - 1]
-        else:
-            asked = ended[-1]
+        asked = np.full(len(pairs.rows), MISSING_TIME) if queries.at is None else queries.at[pairs.rows]
+        if queries.time is not None:
+            asked = np.where(asked == MISSING_TIME, queries.time[queries.ends[pairs.rows] - 1], asked)
+        asked = np.where(asked == MISSING_TIME, ended[-1], asked)
         days = np.maximum(asked - ended[pairs.sequences], 0) / MICROSECONDS_A_DAY
         first = np.flatnonzero(np.diff(pairs.rows, prepend=-1))
         newest = np.minimum.reduceat(days, first)
