@@ -24,6 +24,7 @@ from ensue.export import TorchScoring
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Recommender
 from ensue.splits import split
+from ensue.stopping import stoppable
 
 COURSE: dict[str, Any] = {
     "width": 8, "length": 6, "dropout": 0.2, "epochs": 3, "patience": 3, "batch_tokens": 40, "ema": 0.5
@@ -133,7 +134,7 @@ class Told:
         print("step", flush=True)
     def say(self, text):
         print(text, flush=True)
-model_of("lstm", **COURSE | {"width": 64, "epochs": 40, "patience": 40}).fit(
+model_of("lstm", **COURSE | {"width": 64, "epochs": 25, "patience": 25}).fit(
     training(),
     Conditions(seed=5, checkpoints=Path(sys.argv[1]), checkpoint_minutes=1e-9, progress=Told()),
 )
@@ -158,7 +159,7 @@ def after(process: subprocess.Popen[str], steps: int) -> None:
 
 def test_killed_at_any_moment_of_writing_and_gone_on(tmp_path: Path) -> None:
     """The processes write without pause, so that most of these kills fall into the middle of a write."""
-    for number in range(3):
+    for number in range(2):
         process = child(tmp_path)
         after(process, 30)
         time.sleep(0.003 * number)
@@ -166,7 +167,7 @@ def test_killed_at_any_moment_of_writing_and_gone_on(tmp_path: Path) -> None:
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert (tmp_path / FILE).exists() or (tmp_path / BEFORE).exists()
-    model = model_of("lstm", **COURSE | {"width": 64, "epochs": 40, "patience": 40})
+    model = model_of("lstm", **COURSE | {"width": 64, "epochs": 25, "patience": 25})
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -176,16 +177,23 @@ def test_killed_at_any_moment_of_writing_and_gone_on(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop_it_keeps_its_state_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+def test_told_to_stop_it_keeps_its_state_and_says_how_to_go_on(tmp_path: Path) -> None:
     process = child(tmp_path)
     after(process, 5)
-    os.kill(process.pid, number)
+    os.kill(process.pid, signal.SIGTERM)
     said, fault = process.communicate(timeout=60)
     assert "lstm: stopped after step" in said
     assert said.rstrip().endswith("the same command goes on from there")
     assert "KeyboardInterrupt" in fault
     assert process.returncode != 0
+
+
+def test_whoever_asks_twice_does_not_wait() -> None:
+    with stoppable() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_handlers_are_as_before_after_a_fit(tmp_path: Path) -> None:

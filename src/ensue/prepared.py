@@ -257,10 +257,10 @@ def _array(folder: Path, name: str, length: int) -> NDArray[Any]:
     """An array of the folder, mapped into memory."""
     path = folder / f"{name}.npy"
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as fault:
         raise DataError(f"{path} cannot be mapped ({fault}): {ANEW}.") from fault
-    if not isinstance(found, np.ndarray) or found.dtype != ARRAYS[name] or found.shape != (length,):
+    if found.dtype != ARRAYS[name] or found.shape != (length,):
         raise DataError(f"{path} is not an array of {length} numbers of type {ARRAYS[name]}: {ANEW}.")
     return found.view(np.ndarray)
 

@@ -199,7 +199,7 @@ class Writer:
         used = codes[self.counts > 0]
         if used.min() < 0 or used.max() >= n_items:
             raise DataError(f"An item of the chunks has an index outside 0..{n_items - 1} in the catalogue.")
-        items = np.load(self.fresh / "items.npy", mmap_mode="r+", allow_pickle=False)
+        items = np.lib.format.open_memmap(self.fresh / "items.npy", mode="r+")
         for begin in range(0, len(items), AT_ONCE):
             items[begin : begin + AT_ONCE] = codes[items[begin : begin + AT_ONCE]]
         items.flush()

@@ -1,0 +1,144 @@
+"""One model on one data set under a stated budget of processor time, measured in a process of its own.
+
+Protocol of all rows: leave one out, order by (user, time, row), not refitted, full ranking without the items of the
+history; a network's epoch is chosen by NDCG@10 on validation (the last event but one), test is looked at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+FILES = {
+    "ml-100k": "ml-100k",
+    "ml-1m": "ml-1m",
+    "beauty": "amazon2014-s3rec/Beauty.txt",
+}
+METRICS = ("recall@10", "ndcg@10")
+TRIAL_SECONDS = 8.0
+"""How long a network is tried, to know how many epochs fit into its budget."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured: a model with its settings on a data set, within minutes of one core."""
+
+    label: str
+    data: str
+    model: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    minutes: float = 2.0
+    seed: int = 0
+
+
+def measure(row: Row) -> dict[str, Any]:
+    """The figures of a row, taken in a new process on one thread; what could not run says why."""
+    command = [sys.executable, __file__, json.dumps(asdict(row))]
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "POLARS_MAX_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=alone)
+    if done.returncode:
+        return asdict(row) | {"fault": done.stderr.strip().splitlines()[-1]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what the figures were taken."""
+    from importlib.metadata import version
+
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+    )
+    return {
+        "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": 1,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _taken(row: Row) -> dict[str, Any]:
+    from ensue import read
+    from ensue.evaluation import evaluate
+    from ensue.model import Conditions, Training, model_of
+    from ensue.splits import last_out
+
+    split = last_out(read(Path(os.environ["ENSUE_DATA"]) / FILES[row.data]))
+    training = Training.of(split.train)
+    validation = split.examples("validation", training.catalogue)
+    training = replace(training, validation=validation)
+    model = model_of(row.model, **row.settings)
+    epochs = 0
+    if hasattr(model, "epochs"):
+        epochs = model.epochs or _epochs(model, training, row)
+        model = replace(model, epochs=epochs, patience=epochs)
+    before, began = time.process_time(), time.perf_counter()
+    recommender = model.fit(training, Conditions(seed=row.seed))
+    cpu, wall = time.process_time() - before, time.perf_counter() - began
+    began = time.perf_counter()
+    test = split.examples("test", training.catalogue)
+    found = evaluate(recommender, test, metrics=METRICS)
+    ranking = time.perf_counter() - began
+    facts = recommender.facts
+    history = facts.get("history", [])
+    return asdict(row) | {
+        "settings": dict(recommender.settings),
+        "validation": _figures(evaluate(recommender, validation, metrics=METRICS)),
+        "test": _figures(found),
+        "interval": found.intervals["ndcg@10"].to_json(),
+        "users": found.all.users,
+        "items": len(training.catalogue),
+        "cpu_seconds": round(cpu, 1),
+        "wall_seconds": round(wall, 1),
+        "users_per_second": round(found.all.users / ranking),
+        "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "parameters": facts.get("parameters", 0),
+        "epochs": epochs,
+        "chosen": facts.get("chosen"),
+        "curve": [round(epoch["score"], 4) for epoch in history if "score" in epoch],
+        "targets_per_second": round(sum(epoch["targets"] for epoch in history) / cpu) if history else 0,
+    }
+
+
+def _figures(found: Any) -> dict[str, float]:
+    return {name: round(found.value(name), 4) for name in METRICS}
+
+
+def _epochs(model: Any, training: Any, row: Row) -> int:
+    """How many epochs fit into the budget, by a short trial whose weights are thrown away."""
+    from ensue.model import Conditions
+    from ensue.training import Trainer
+
+    trainer = Trainer(model.suited(training.sequences), training, Conditions(seed=row.seed))
+    trainer.network.train()
+    targets, began = 0, time.process_time()
+    for place, stretches in enumerate(trainer.plan(0)):
+        if place == 3:  # the first steps set things up
+            targets, began = 0, time.process_time()
+        targets += trainer.learn(stretches)[1]
+        if time.process_time() - began > TRIAL_SECONDS:
+            break
+    rate = targets / (time.process_time() - began)
+    return max(int(row.minutes * 60 * rate / training.sequences.n_targets), 1)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_taken(Row(**json.loads(sys.argv[1])))))
