@@ -16,7 +16,6 @@ import hashlib
 import io
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save_file
 
+from ensue import placing
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, DataError
 from ensue.ranking import Recommender
@@ -84,23 +84,10 @@ def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | N
         raise ArtifactError(
             f"{folder} holds something other than a model: choose another folder, or empty it first."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    fresh = placing.beside(folder)
     try:
         _write(recommender, fresh, dict(facts or {}))
-        fresh.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.replace(old / "replaced")
-            try:
-                fresh.replace(folder)
-            except OSError:
-                (old / "replaced").replace(folder)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            fresh.replace(folder)
+        placing.put(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
@@ -163,7 +150,7 @@ def _identity(folder: Path) -> tuple[int, int, int] | None:
 def _being_replaced(folder: Path) -> bool:
     """Whether `save` is between moving the old folder away and the new one in."""
     try:
-        return any(path.name.startswith(f".{folder.name}.old.") for path in folder.parent.iterdir())
+        return any(path.name.startswith(placing.old_prefix(folder)) for path in folder.parent.iterdir())
     except OSError:
         return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue import placing
 from ensue.batching import Items, ranges
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import DataError
@@ -58,7 +58,7 @@ class Writer:
         self.folder = Path(folder)
         _check_place(self.folder)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.fresh = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", dir=self.folder.parent))
+        self.fresh = placing.beside(self.folder)
         self.columns: dict[str, Any] | None = None
         self.arrays: dict[str, GrowingArray] = {}
         self.tables: dict[str, GrowingTable] = {}
@@ -179,8 +179,7 @@ class Writer:
                 _write_examples(asked, self.fresh)
             said = self._described(catalogue, asked, exclude_seen, split, dict(facts or {}))
             (self.fresh / DESCRIPTION).write_text(json.dumps(said, indent=1, ensure_ascii=False), "utf-8")
-            self.fresh.chmod(0o755)
-            _place(self.fresh, self.folder)
+            placing.put(self.fresh, self.folder)
         except OSError as fault:
             raise DataError(f"{self.folder} cannot be written: {fault.strerror or fault}.") from fault
         return self.folder
@@ -353,19 +352,3 @@ def _check_place(folder: Path) -> None:
         raise DataError(
             f"{folder} holds something other than prepared data: choose another folder, or empty it first."
         )
-
-
-def _place(fresh: Path, folder: Path) -> None:
-    """Moves a folder to its place; what was there goes once that is done."""
-    if not folder.exists():
-        fresh.replace(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.replace(old / "replaced")
-    try:
-        fresh.replace(folder)
-    except OSError:
-        (old / "replaced").replace(folder)
-        raise
-    finally:
-        shutil.rmtree(old)

@@ -86,9 +86,9 @@ def shelf(
 
 
 @pytest.fixture(scope="session")
-def fitted(model: Model, ring_log: EventLog) -> Recommender:
+def fitted(model: Model, shelf: Callable[[str], tuple[Recommender, Path]]) -> Recommender:
     """The model, fitted on the ring."""
-    return model.fit(Training.of(ring_log, exclude_seen=False))
+    return shelf(model.name)[0]
 
 
 @pytest.fixture(scope="session")

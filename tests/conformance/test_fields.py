@@ -116,7 +116,8 @@ def test_every_field_has_an_effect(model: Model, training: Training) -> None:
     queries = training.sequences.queries() if not isinstance(model, NeuralModel) else queries
     tried = [field.name for field in fields(model) if field.name not in BOUNDS]
     if isinstance(model, NeuralModel):
-        model = replace(model, batch_tokens=256)  # fewer steps, since it is fitted once for each field
+        # fewer steps, since it is fitted once for each field
+        model = replace(model, batch_tokens=256, epochs=8, patience=8)
         shared = {field.name for field in fields(NeuralModel)}
         tried = tried if model.name == "lstm" else [name for name in tried if name not in shared]
     bases: dict[str, Any] = {}

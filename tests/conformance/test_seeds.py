@@ -18,9 +18,12 @@ from ensue.model import Conditions, Model, Training
 from ensue.neural_model import NeuralModel
 from ensue.sequences import Queries
 
+STEPS = 40
+"""Of a network: more than an epoch, so that seeds of steps and of epochs both count."""
+
 
 def test_same_seed_same_bits(model: Model, ring_log: EventLog, queries: Queries) -> None:
-    training, conditions = Training.of(ring_log), Conditions(seed=3)
+    training, conditions = Training.of(ring_log), Conditions(seed=3, steps=STEPS)
     torch.manual_seed(1)
     first = model.fit(training, conditions).scores(queries)
     torch.manual_seed(2)
@@ -32,7 +35,9 @@ def test_another_seed_gives_another_network(
     network_model: NeuralModel, ring_log: EventLog, queries: Queries
 ) -> None:
     training = Training.of(ring_log)
-    first, second = (network_model.fit(training, Conditions(seed=seed)).scores(queries) for seed in (3, 4))
+    first, second = (
+        network_model.fit(training, Conditions(seed=seed, steps=STEPS)).scores(queries) for seed in (3, 4)
+    )
     assert (first != second).mean() > 0.9
 
 
@@ -43,7 +48,7 @@ def test_the_random_state_of_the_caller_is_left_alone(
     state_of_torch = torch.get_rng_state()
     state_of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     state_of_python = random.getstate()
-    model.fit(Training.of(ring_log), Conditions(seed=3)).scores(queries)
+    model.fit(Training.of(ring_log), Conditions(seed=3, steps=STEPS)).scores(queries)
     assert torch.equal(torch.get_rng_state(), state_of_torch)
     assert str(np.random.get_state(legacy=False)) == str(state_of_numpy)  # noqa: NPY002
     assert random.getstate() == state_of_python

@@ -10,7 +10,7 @@ from ensue.catalogue import Catalogue
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.losses import losses
-from ensue.model import Model, Training, model_of
+from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.splits import Split, split
@@ -69,7 +69,8 @@ def test_nothing_is_found_in_noise(model: Model, noise: Split) -> None:
     catalogue = Catalogue.fit(noise.train)
     training = Training.of(noise.train, exclude_seen=False)
     fitted = model.fit(
-        Training(training.sequences, catalogue, noise.examples("validation", catalogue), exclude_seen=False)
+        Training(training.sequences, catalogue, noise.examples("validation", catalogue), exclude_seen=False),
+        Conditions(steps=300),
     )
     examples = noise.examples("test", catalogue)
     targets, chance = len(examples), 10 / len(catalogue)
