@@ -156,4 +156,7 @@ class Feed:
             {name: torch.from_numpy(arrays[name]).to(self.device) for name in self.inputs.reads},
             None if later is None else torch.from_numpy(later.astype(np.int64)).to(self.device),
             fresh,
+            trained=None
+            if later is None
+            else torch.from_numpy(np.flatnonzero(later != self.sequences.n_items)).to(self.device),
         )

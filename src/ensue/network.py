@@ -35,6 +35,8 @@ class Batch:
         later: `[B, T]` the item one step later, `N` where there is none; in training only.
         fresh: `[B]` rows that begin with an empty state; None where all do.
         later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
+        trained: `[M]` places in the flattened rows that have a later item; worked out where the batch is made, since a
+            device would have to be waited for. None works it out.
     """
 
     items: Tensor
@@ -43,6 +45,7 @@ class Batch:
     later: Tensor | None = None
     fresh: Tensor | None = None
     later_rating: Tensor | None = None
+    trained: Tensor | None = None
 
     @property
     def time(self) -> Tensor | None:
@@ -151,7 +154,9 @@ class Network(nn.Module):
         """What a batch trains: queries `[M, D]` and the items `[M]` that came next."""
         if batch.later is None:
             raise ValueError("a training batch holds the items one step later")
-        flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
+        flat = batch.trained
+        if flat is None:
+            flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
         states = self.states(batch)
         return states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat]
 
