@@ -331,7 +331,7 @@ def test_what_is_left_to_the_data_is_filled_in_and_said(training: Training) -> N
     assert model.batch_tokens == FEWEST_TOKENS
     steps = -(-128 // FEWEST_TOKENS)
     assert model.epochs == max(EPOCHS, -(-FEWEST_STEPS // steps))
-    assert model.patience == -(-model.epochs // 4)
+    assert model.patience == -(-model.epochs // 2)
     assert said == [
         f"lstm: length 10, since 95 % of the sequences have at most 9 events; {LONGEST} is the most that is taken",
         f"lstm: batches of {FEWEST_TOKENS} tokens and {model.epochs} epochs at most, since 128 targets make about "

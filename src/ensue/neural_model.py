@@ -66,7 +66,7 @@ class NeuralModel(Model):
         contrast: settings of a second loss over views of every row (`weight`, `views`, `temperature`, `cosine`).
         loss: name of a loss, or a table with its name and settings; "auto" takes it from the size of the catalogue.
         epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
-        patience: stop after this many epochs without a better validation score; 0 takes a quarter of the epochs.
+        patience: stop after this many epochs without a better validation score; 0 takes half of the epochs.
         batch_tokens: token budget of a batch, `rows x longest row`; 0 takes it from the data.
         optimizer: name of an optimiser ("adamw", "adam", "sgd", "adagrad", "rowwise"), or a table with its settings;
             "auto" takes it from the size of the table of items.

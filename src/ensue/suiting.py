@@ -62,7 +62,7 @@ def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
         yield Choice("batch_tokens", tokens)
         yield Choice("epochs", epochs, f"batches of {tokens} tokens and {epochs} epochs at most, since {why}")
     if not model.patience:
-        yield Choice("patience", max(-(-epochs // 4), 1))
+        yield Choice("patience", max(-(-epochs // 2), 1))
     yield from _for_the_catalogue(model, sequences.n_items)
 
 

@@ -253,4 +253,4 @@ class BERT4Rec(NeuralModel):
             return model
         epochs = math.ceil(model.epochs / max(self.mask_share, LEAST_SHARE))
         say(f"{self.name}: {epochs} epochs in their place, since each trains hidden places alone")
-        return replace(model, epochs=epochs, patience=self.patience or math.ceil(epochs / 4))
+        return replace(model, epochs=epochs, patience=self.patience or math.ceil(epochs / 2))
