@@ -85,12 +85,17 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"| {row['label']} | {row['test']['recall@10']:.4f} | {row['test']['ndcg@10']:.4f}"
                 f" | {interval['low']:.4f} to {interval['high']:.4f} | {row['validation']['ndcg@10']:.4f}"
-                f" | {row['cpu_seconds']:,.1f} | {row['targets_per_second'] or '':,} | {row['peak_megabytes']:,}"
-                f" | {row['parameters'] or '':,} | {', '.join(notes)} |".replace("| , |", "| |")
+                f" | {row['cpu_seconds']:,.1f} | {_number(row['targets_per_second'])} | {row['peak_megabytes']:,}"
+                f" | {_number(row['parameters'])} | {', '.join(notes)} |".replace("| , |", "| |")
             )
         faults = [row for row in rows if row["data"] == data and "fault" in row]
         lines += ["", *(f"- {row['label']} did not run: {row['fault']}" for row in faults), ""]
     return lines
+
+
+def _number(value: int) -> str:
+    """A whole number with commas; nothing for 0."""
+    return f"{value:,}" if value else ""
 
 
 if __name__ == "__main__":
