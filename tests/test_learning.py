@@ -18,7 +18,7 @@ from ensue.export import TorchScoring
 from ensue.learning import precision_of
 from ensue.model import Conditions, model_of
 from ensue.neural_model import NeuralModel
-from ensue.optimisation import apart
+from ensue.optimisation import apart, clipped, seed_of
 from ensue.training import Trainer
 
 PLAIN = COURSE | {"dropout": 0.0}
@@ -146,3 +146,47 @@ def test_targets_of_a_long_history_are_all_trained_in_bounded_memory() -> None:
     starts, ends = windows(offsets, 200)
     assert int((ends - starts).sum()) == 59_999 + 800
     assert len(starts) == 300 + 200
+
+
+def test_every_step_draws_anew() -> None:
+    """With a rate of almost nothing, the loss of one batch changes by what dropout draws alone."""
+    made = trainer("lstm", Conditions(), dropout=0.5, learning_rate=1e-12)
+    made.network.train()
+    batch = next(iter(made.plan(0)))
+    losses = [float(made.learn(batch)[0]) for _ in range(3)]
+    assert len(set(losses)) == 3
+
+
+def test_a_step_follows_the_mean_over_what_was_really_trained() -> None:
+    """A masked network draws its targets, so how many they are is known only afterwards; plain descent shows it."""
+    plain = {"optimizer": {"name": "sgd", "momentum": 0.0}, "weight_decay": 0.0, "clip": 1e9, "ema": 0.0}
+    made = trainer("bert4rec", Conditions(seed=4), learning_rate=1.0, warmup=0.0, **plain)
+    made.network.train()
+    batch = next(iter(made.plan(0)))
+    before = [p.detach().clone() for p in made.network.parameters()]
+    torch.manual_seed(seed_of(4, 1, 0))
+    total, count = made.learner.lesson(made.learner.feed.batch(batch))
+    assert count != int((batch.ends - batch.starts).sum())
+    slopes = torch.autograd.grad(total / count, list(made.network.parameters()))
+    made.learn(batch)
+    for old, new, slope in zip(before, made.network.parameters(), slopes, strict=True):
+        assert torch.allclose(old - new.detach(), slope, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [0.1, 1e6])
+def test_gradients_are_shortened_together_be_they_of_some_rows_alone(most: float) -> None:
+    table, line = torch.nn.Parameter(torch.ones(5, 2)), torch.nn.Parameter(torch.ones(3))
+    rows = torch.nn.functional.embedding(torch.tensor([1, 3, 3]), table, sparse=True)
+    (rows.sum() + (line * torch.tensor([1.0, -2.0, 0.5])).sum()).backward()
+    dense = torch.zeros(5, 2)
+    dense[1], dense[3] = 1.0, 2.0
+    slopes = [2 * dense, 2 * torch.tensor([1.0, -2.0, 0.5])]
+    norm = torch.cat([slope.reshape(-1) for slope in slopes]).norm()
+    clipped([table, line, torch.nn.Parameter(torch.ones(1))], most, 2.0)
+    factor = min(most / (float(norm) + 1e-6), 1.0)
+    for weight, slope in zip((table, line), slopes, strict=True):
+        assert weight.grad is not None
+        found = weight.grad.to_dense() if weight.grad.is_sparse else weight.grad
+        assert torch.allclose(found, factor * slope)
+    assert table.grad is not None
+    assert table.grad.is_sparse

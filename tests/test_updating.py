@@ -15,7 +15,8 @@ from ensue.errors import DataError, ModelError
 from ensue.events.log import EventLog
 from ensue.experiment import Data, Experiment, Splitting
 from ensue.ladder import run
-from ensue.model import Conditions, fit
+from ensue.model import Conditions, Training, fit, model_of
+from ensue.sequences import Sequences
 from ensue.updating import Update, update
 
 RING = "ABCDEFGHIJ"
@@ -160,3 +161,21 @@ def test_a_new_user_of_a_personal_network_is_one_it_has_not_seen(tmp_path: Path)
     found = update(place, week2())
     assert found.new_items == ("K", "L")
     assert np.isfinite(found.recommender.recommend(["K"], 3).scores).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"tied": False, "bias": True}])
+def test_taking_in_new_items_changes_no_score_of_an_old_one(settings: dict[str, Any]) -> None:
+    model = model_of("lstm", **SMALL | settings)
+    first = model.fit(Training.of(week1(), exclude_seen=False))
+    catalogue = first.catalogue.extend(pl.DataFrame({"item": ["K", "L"]}))
+    training = Training(Sequences.of(week2(), catalogue), catalogue, exclude_seen=False)
+    grown = model_of("lstm", **first.settings).go_on(first.scoring.parts(), training, Conditions(steps=-1))
+    histories = [list("ABC"), list("J"), list("FGHIJ")]
+    for history in histories:
+        old = first.recommend(history, 10)
+        new = grown.recommend(history, 12)
+        scores = dict(zip(new.items, new.scores, strict=True))
+        assert {item: scores[item] for item in old.items} == pytest.approx(
+            dict(zip(old.items, old.scores, strict=True)), abs=1e-5
+        )
+        assert {"K", "L"} < set(new.items)
