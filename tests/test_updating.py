@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ensue import artifacts, runtime
+from ensue import artifacts, ladder, runtime
+from ensue.cli import call
 from ensue.errors import DataError, ModelError
 from ensue.events.log import EventLog
 from ensue.experiment import Data, Experiment, Splitting
@@ -86,9 +88,9 @@ def test_c78_a_network_takes_in_new_items_and_forgets_no_old_one(name: str, ran:
     )
 
 
-def ladder_of(folder: Path, models: dict[str, Any], keep: bool = True) -> Path:
+def ladder_of(folder: Path, models: dict[str, Any], rule: Any = "last") -> Path:
     log = week1()
-    data = Experiment(Data(), split=Splitting("last"), models=models, out=str(folder), keep_histories=keep)
+    data = Experiment(Data(), split=Splitting(rule), models=models, out=str(folder))
     seen = replace(data.evaluation, exclude_seen=False)
     run(replace(data, evaluation=seen), log=log)
     return folder
@@ -115,6 +117,52 @@ def test_a_counting_model_gone_on_is_one_fitted_on_everything(tmp_path: Path) ->
             dict(zip(expected.items, expected.scores, strict=True)), abs=1e-7
         )
     assert sorted(order.tolist()) == list(range(12))
+
+
+def test_events_that_come_again_are_counted_once(tmp_path: Path) -> None:
+    """A run keeps what it was tested on, and a new export of the whole log brings that again."""
+    place = ladder_of(tmp_path / "run", {"markov": {}}, rule="temporal")
+    tested = ladder.load(place).facts["learnt"]["until"]
+    both = EventLog.of(both_weeks())
+    found = update(place, both)
+    late = both.where(pl.col("time") > datetime.fromisoformat(tested)).n_events
+    assert late > 80
+    assert (found.events, found.known) == (late, both.n_events - late)
+    assert found.histories is not None
+    assert found.histories.sort("user", "time").rows() == both_weeks().sort("user", "time").rows()
+    anew = fit("markov", both, exclude_seen=False)
+    counts = found.recommender.catalogue.counts[found.recommender.catalogue.encode(anew.catalogue.ids)]
+    assert counts.tolist() == anew.catalogue.counts.tolist()
+    for history in (list("AB"), list("K"), list("J")):
+        gone_on, expected = found.recommender.recommend(history, 12), anew.recommend(history, 12)
+        assert dict(zip(gone_on.items, gone_on.scores, strict=True)) == pytest.approx(
+            dict(zip(expected.items, expected.scores, strict=True)), abs=1e-12
+        )
+
+
+def test_a_log_without_times_goes_on_by_order(tmp_path: Path) -> None:
+    place = ladder_of(tmp_path / "run", {"markov": {}})
+    later = EventLog.of(week2().frame.select("user", "item"))
+    found = update(place, later)
+    assert (found.events, found.known) == (80, 0)
+    assert top(found, "K") == "L"
+
+
+def test_week_after_week_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ladder_of(tmp_path / "run", {"markov": {}})
+    week2().frame.select("user", "item", "time").write_parquet(tmp_path / "week2.parquet")
+    third = events([(f"x{u:02d}", item) for u in range(30) for item in "LMN"], day=8)
+    third.frame.select("user", "item", "time").write_parquet(tmp_path / "week3.parquet")
+    second, last = tmp_path / "second", tmp_path / "last"
+    assert (
+        call(["update", str(place), "--events", str(tmp_path / "week2.parquet"), "--out", str(second)]) == 0
+    )
+    assert call(["update", str(second), "--events", str(tmp_path / "week3.parquet"), "--out", str(last)]) == 0
+    assert "90 new events learnt, with 2 new items (M, N) and 30 new users" in capsys.readouterr().out
+    recommender = ladder.load(last)
+    assert [recommender.recommend([item], 1).items[0] for item in "AKLM"] == ["B", "L", "M", "N"]
+    assert ladder.histories(last).height == 240 + 80 + 90
+    assert call(["recommend", str(last), "--user", "w03", "-k", "1"]) == 0
 
 
 def test_a_history_goes_on_where_it_was_kept(tmp_path: Path) -> None:

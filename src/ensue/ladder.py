@@ -301,8 +301,11 @@ def reads(recommender: Recommender) -> tuple[str, ...]:
 
 
 def _kept(log: EventLog, rungs: list[Rung], by: str) -> pl.DataFrame:
-    """What a run keeps of its users' histories: their items, and what its models read beside them; nothing more."""
-    wanted = {name for rung in rungs for name in rung.reads} | ({"session"} if by == "session" else set())
+    """What a run keeps of its users' histories: items, times, and what its models read beside them; nothing more.
+
+    Times tell, when new events come, which of them are new.
+    """
+    wanted = {name for rung in rungs for name in rung.reads} | {"session" if by == "session" else TIME}
     known = set(log.columns) - (set() if log.has_time else {TIME})
     return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
 
@@ -385,7 +388,8 @@ def histories(folder: str | Path) -> pl.DataFrame:
     """The users' histories that a run kept, oldest first.
 
     Returns:
-        Columns `user` and `item`; `session` of a run by sessions; and `time`, `rating` or others that its models read.
+        Columns `user` and `item`; `session` of a run by sessions, else `time` of a log with times; and others that its
+            models read.
 
     Raises:
         EnsueError: the run kept none.

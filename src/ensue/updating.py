@@ -7,7 +7,7 @@ counting model counts kept and new events together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Update:
         known: events of the log that were left out, since the model had learnt from their time already.
         new_items: ids of items that it did not know, in the order in which they were added.
         new_users: users of new events of whom no history was kept; None where no histories were kept.
+        histories: what was kept with the new events after it, to be kept beside the new model; None where nothing was.
     """
 
     recommender: Recommender
@@ -52,6 +53,7 @@ class Update:
     known: int
     new_items: tuple[str, ...]
     new_users: int | None
+    histories: pl.DataFrame | None = field(default=None, repr=False)
 
     def lines(self) -> list[str]:
         """What happened, for people."""
@@ -115,19 +117,27 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
             f"{model.name} counts events, and none of before were kept beside it: fit it anew on all of them, or "
             "run with keep_histories = true."
         )
-    catalogue = _extended(artifact.catalogue, new)
-    whole = _joined(kept, new, model)
+    if kept is not None and not new.has_time:  # order is all that both have
+        kept = kept.drop("time", strict=False)
+    past = None if kept is None else _without(kept, new)
+    whole = _joined(past, new, model)
+    catalogue = _extended(artifact.catalogue, new, whole if not model.goes_on else None)
     parts = Parts(said["scoring"], artifact.arrays, artifact.graph, artifact.tables)
     fitted = _gone_on(model, parts, whole, catalogue, by, said["exclude_seen"], conditions)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
     facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}
-    users = None if kept is None else new.frame["user"].unique()
+    histories, new_users = None, None
+    if kept is not None and past is not None:
+        users = new.frame["user"].unique()
+        new_users = int((~users.is_in(kept["user"].unique().implode())).sum())
+        histories = pl.concat([past, new.frame.select(kept.columns).cast(kept.schema)])
     return Update(
         replace(fitted, settings=said["settings"], facts=facts),
         new.n_events,
         log.n_events - new.n_events,
         tuple(catalogue.ids[len(artifact.catalogue) :].to_list()),
-        None if kept is None or users is None else int((~users.is_in(kept["user"].unique().implode())).sum()),
+        new_users,
+        histories,
     )
 
 
@@ -203,8 +213,26 @@ def _kept(place: Path) -> pl.DataFrame | None:
         return None
 
 
-def _extended(catalogue: Catalogue, new: EventLog) -> Catalogue:
-    """The catalogue with the items of new events after its own, and their events counted."""
+def _without(kept: pl.DataFrame, new: EventLog) -> pl.DataFrame:
+    """The kept events that the new log does not bring again: a run also keeps those that it was tested on.
+
+    Raises:
+        DataError: the histories hold a column that the new log does not have.
+    """
+    lacking = [name for name in kept.columns if name not in new.frame.columns]
+    if lacking:
+        raise DataError(
+            f"The kept histories have {', '.join(lacking)}, which the model reads, and the new log does not: give it."
+        )
+    same = [name for name in ("user", "item", "time") if name in kept.columns]
+    if "time" not in same:  # nothing tells an event from another one of the same item
+        return kept
+    again = new.frame.select(same).cast({name: kept.schema[name] for name in same})
+    return kept.join(again, on=same, how="anti", maintain_order="left")
+
+
+def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None) -> Catalogue:
+    """The catalogue with new items after its own; events counted are those of a whole log, else old and new ones."""
     items = new.frame.select("item").unique(maintain_order=True)
     if new.items is not None:
         items = items.join(new.items, on="item", how="left", maintain_order="left")
@@ -214,8 +242,9 @@ def _extended(catalogue: Catalogue, new: EventLog) -> Catalogue:
             "item", *(pl.col(c).cast(known[c].dtype) for c in items.columns[1:] if c in known)
         )
     grown = catalogue.extend(items if known is not None else items.select("item"))
-    counts = np.bincount(grown.encode(new.frame["item"]), minlength=len(grown))
-    return replace(grown, counts=grown.counts + counts)
+    counted = new if whole is None else whole
+    counts = np.bincount(grown.encode(counted.frame["item"]), minlength=len(grown))
+    return replace(grown, counts=counts if whole is not None else grown.counts + counts)
 
 
 def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:

@@ -102,8 +102,8 @@ def test_a_run_keeps_what_its_models_read_and_nothing_else(told_run: Path, ring_
     kept = ladder.histories(told_run)
     assert kept.columns == ["user", "item", "time", "rating", "city"], "no model reads the device"
     assert kept.height == 12 * 10
-    assert ladder.histories(ring_run).columns == ["user", "item"], (
-        "counting models of items read nothing else"
+    assert ladder.histories(ring_run).columns == ["user", "item", "time"], (
+        "counting models of items read nothing else; times tell which later events are new"
     )
 
 
@@ -284,7 +284,7 @@ def test_a_segment_of_the_context_reaches_a_counting_model(ring_csv: Path, ask: 
     frame.write_csv(tmp_path / "log.csv")
     (tmp_path / "x.toml").write_text('[data]\nsource = "log.csv"\n[models.popular]\nsegment = "city"\n')
     assert ask("run", tmp_path / "x.toml", "--out", tmp_path / "r")[0] == 0
-    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "city"]
+    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "time", "city"]
     found = answer(
         ask, tmp_path / "r", "--question", written({"history": ["J"], "context": {"city": ["x"]}}, tmp_path)
     )

@@ -36,7 +36,8 @@ def update(
 
     Old items keep their place. Events that are not later than what the model has learnt from are left out. A network
     learns further from its weights; a counting model counts kept histories and new events together. The saved model
-    stays as it is: the new one is saved beside it, and has been tested on nothing.
+    stays as it is: the new one is saved beside it, with the histories where the run kept any, so that it can go on
+    again. It has been tested on nothing.
     """
     from ensue import artifacts, ladder
     from ensue.cli import progress, terminal
@@ -50,6 +51,8 @@ def update(
     found = go_on(run, log, Conditions(seed=seed, progress=shown, max_minutes=max_minutes))
     place = Path(out or f"updated/{run.resolve().name}")
     artifacts.save(found.recommender, place)
+    if found.histories is not None:
+        found.histories.write_parquet(place / ladder.HISTORIES)
     if as_json:
         terminal.emit({"folder": str(place), "update": found.to_json(), **artifacts.describe(place)})
         return
