@@ -19,8 +19,10 @@ import pytest
 import torch
 
 from ensue.checkpoints import BEFORE, FILE
+from ensue.errors import ModelError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
+from ensue.judging import Judge
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Recommender
 from ensue.splits import split
@@ -201,3 +203,44 @@ def test_handlers_are_as_before_after_a_fit(tmp_path: Path) -> None:
     model: Model = model_of("lstm", **COURSE | {"epochs": 1})
     model.fit(training(), Conditions(checkpoints=tmp_path))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_told_to_stop_while_the_last_epoch_is_judged_nothing_is_begun_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ensue train` fits twice: the second fit must not begin once somebody has asked for the end."""
+    judged = Judge.measured
+
+    def interrupted(judge: Judge, recommender: Recommender) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return judged(judge, recommender)
+
+    monkeypatch.setattr(Judge, "measured", interrupted)
+    model = model_of("lstm", **COURSE | {"epochs": 1})
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(training(), Conditions(checkpoints=tmp_path))
+    monkeypatch.undo()
+    done = model.fit(training(), Conditions(checkpoints=tmp_path))
+    assert bits(done) == bits(model.fit(training(), Conditions()))
+
+
+@pytest.mark.parametrize("changed", ["time", "context", "precision"])
+def test_a_checkpoint_of_other_columns_is_not_gone_on_from(changed: str, tmp_path: Path) -> None:
+    log = log_of()
+    city = pl.Series("city", ["here", "there"] * (log.n_events // 2))
+    model = model_of("lstm", **COURSE | {"inputs": ["gap", "city"]})
+
+    def of(frame: pl.DataFrame) -> Training:
+        return Training.of(EventLog.of(frame.drop("row")), exclude_seen=False)
+
+    frame = log.frame.with_columns(city)
+    model.fit(of(frame), Conditions(checkpoints=tmp_path))
+    if changed == "time":
+        frame = frame.with_columns(
+            pl.col("time").cum_count().over("user").cast(pl.Datetime("us", "UTC")).alias("time")
+        )
+    if changed == "context":
+        frame = frame.with_columns(city.reverse())
+    precision = "bf16" if changed == "precision" else "auto"
+    with pytest.raises(ModelError, match="precision was" if changed == "precision" else "data was"):
+        model.fit(of(frame), Conditions(checkpoints=tmp_path, precision=precision))

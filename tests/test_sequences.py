@@ -271,3 +271,18 @@ def _lists(queries: Queries) -> list[list[int]]:
 
 def _times(microseconds: list[int]) -> list[object]:
     return pl.Series(microseconds).cast(pl.Datetime("us", "UTC")).to_list()
+
+
+def test_the_first_sequences_are_those_of_a_log_of_their_users_alone() -> None:
+    log = log_of("bbaacbc", "xyzxyxz")
+    catalogue = Catalogue.fit(log)
+    whole = Sequences.of(log, catalogue)
+    for n in (0, 1, 2, len(whole), len(whole) + 5):
+        some = whole.head(n)
+        alone = log.where(pl.col("user").is_in(whole.keys.head(n).implode()))
+        assert len(some) == min(n, len(whole))
+        assert some.items.tolist() == catalogue.encode(alone.frame["item"]).tolist()
+        assert some.keys.to_list() == whole.keys.to_list()[:n]
+        assert some.queries().lengths.tolist() == whole.queries().lengths.tolist()[:n]
+        assert (some.time is None) == (whole.time is None)
+        assert some.time is None or len(some.time) == len(some.items)

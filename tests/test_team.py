@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.test_resume import COURSE, bits, training
+from tests.test_resume import COURSE, BreaksAt, bits, training
 
 from ensue.batching import Stretches
 from ensue.errors import ConfigError, ModelError
@@ -19,6 +21,12 @@ from ensue.ranking import Recommender
 from ensue.team import ALONE, Team
 
 PLAIN = COURSE | {"dropout": 0.0, "epochs": 2}
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that run still."""
+    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return {int(number) for number in found}
 
 
 def weights(recommender: Recommender) -> dict[str, torch.Tensor]:
@@ -92,3 +100,18 @@ def test_one_alone_speaks_for_itself() -> None:
 def test_one_process_is_as_before() -> None:
     model = model_of("lstm", **COURSE)
     assert bits(model.fit(training(), Conditions(processes=1))) == bits(model.fit(training()))
+
+
+def test_a_member_that_is_killed_ends_the_training_with_one_message() -> None:
+    """The leader notices by itself, within seconds, and leaves no process behind."""
+    mine = children()
+
+    class Kills(BreaksAt):
+        def advance(self, amount: float = 1, note: str = "") -> None:
+            for child in children() - mine:
+                os.kill(child, signal.SIGKILL)
+
+    model = model_of("lstm", **PLAIN | {"epochs": 50, "patience": 50})
+    with pytest.raises(ModelError, match="lstm: process 1 ended with code -9 before the training did"):
+        model.fit(training(), Conditions(processes=2, progress=Kills(0)))
+    assert children() == mine

@@ -1,6 +1,7 @@
 """Presets: a whole description of a network from what the data is, for whoever does not want to choose.
 
-Each choice has its reason in words; what a preset leaves open is filled in as for any network (`ensue.suiting`).
+Each choice has its reason in words; what a preset leaves open is filled in as for any network (`ensue.suiting`). These
+are starting points: what of them was measured is in docs/log.md.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def preset(name: str, sequences: Sequences) -> Preset:
         minutes,
         (
             f"preset {name}: a transformer of {blocks} gated blocks with dropout {dropout:g}, since {histories}",
-            f"preset {name}: scores are cosines over a temperature of 0.05, which learns faster than plain products",
+            f"preset {name}: scores are cosines over a temperature of 0.05, which began lower and ended a "
+            "little higher than plain products where it was tried",
             f"preset {name}: {minutes:g} minutes at most, unless told otherwise",
         ),
     )

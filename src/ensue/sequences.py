@@ -159,6 +159,25 @@ class Sequences:
         """Events that have a predecessor in their sequence: what one epoch over all positions trains."""
         return int(np.maximum(self.lengths - 1, 0).sum())
 
+    def head(self, n: int) -> Sequences:
+        """The first n sequences; the arrays are views.
+
+        Args:
+            n: how many at most.
+        """
+        offsets = self.offsets[: n + 1]
+        events = int(offsets[-1])
+        return replace(
+            self,
+            items=self.items[:events],
+            offsets=offsets,
+            keys=self.keys.head(n),
+            time=None if self.time is None else self.time[:events],
+            rating=None if self.rating is None else self.rating[:events],
+            users=None if self.users is None else self.users.head(n),
+            context={name: values.head(events) for name, values in self.context.items()},
+        )
+
     def queries(self) -> Queries:
         """One query per sequence, with the whole sequence as its history."""
         return Queries(

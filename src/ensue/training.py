@@ -92,12 +92,16 @@ class Trainer:
             conditions.progress.say(
                 f"{model.name}: no known item of the validation part was rated, so all epochs are trained"
             )
-        self.data = _fingerprint(self.sequences, self.judge.examples)
+        self.data = _fingerprint(self.sequences, self.judge.examples, feed)
         self.epoch, self.place, self.count = 0, 0, 0
         self.total = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
         self.earlier = 0.0
         """Seconds of training before this process went on."""
+        self.first = 0
+        """The step from which this process goes on."""
+        self.began = self.kept = time.monotonic()
+        """When training began, and when its state was last kept."""
 
     def fit(self) -> Recommender:
         """Trains until the epochs, the patience, the steps or the minutes are used up.
@@ -106,7 +110,7 @@ class Trainer:
             ModelError: the loss stopped being a number, or a checkpoint is of another run.
             KeyboardInterrupt: it was told to stop; where checkpoints are kept, its state is.
         """
-        self.began, self.kept = time.monotonic(), time.monotonic()
+        self.began = self.kept = time.monotonic()
         for line in self.model.notes(self.inputs, self.features):
             self.conditions.progress.say(line)
         self._resume()
@@ -115,7 +119,7 @@ class Trainer:
         progress = self.conditions.progress
         with (
             stoppable(self.conditions.checkpoints is not None) as stop,
-            progress.task(self.model.name, self.conditions.steps or self.horizon) as task,
+            progress.task(self.model.name, max(self.conditions.steps, 0) or self.horizon) as task,
         ):
             task.advance(self.learner.step)
             if self.goes_on and not self.first:
@@ -128,6 +132,10 @@ class Trainer:
                 self._fit_in()
                 self._keep()
                 task.advance(0, self._told())
+            if bool(
+                self.team.told(stop.asked)[0]
+            ):  # while it was judged: what comes after this fit is not begun
+                raise KeyboardInterrupt
         return self._recommender()
 
     def plan(self, epoch: int) -> Iterator[Stretches]:
@@ -276,8 +284,7 @@ class Trainer:
 
     def _check(self, scoring: TorchScoring) -> None:
         """Nothing, if the network answers with numbers: its very last step may have broken it, unseen by the loss."""
-        queries = self.sequences.queries()
-        if not np.isfinite(scoring.score(queries[queries.lengths > 0][:8])).all():
+        if not np.isfinite(scoring.score(self.sequences.head(8).queries())).all():
             name = self.model.objective().name
             raise self._broken(f"the loss ({name}) can no longer be computed, scores are not finite")
 
@@ -298,6 +305,7 @@ class Trainer:
             "data": self.data,
             "processes": self.team.size,
             "horizon_asked": self.conditions.horizon,
+            "precision": self.conditions.precision,
         }
 
     def _keep(self) -> None:
@@ -356,10 +364,11 @@ def _grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> 
     return found
 
 
-def _fingerprint(sequences: Sequences, validation: Examples | None) -> str:
+def _fingerprint(sequences: Sequences, validation: Examples | None, feed: Feed) -> str:
     """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
     digest = hashlib.sha256()
-    arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.time, sequences.rating]
+    arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.rating]
+    arrays += [*feed.flat.values(), feed.users]
     if validation is not None:
         arrays += [validation.targets, validation.queries.lengths, validation.target_ratings]
     for array in (array for array in arrays if array is not None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensue.cli import prepare
-from ensue.cli.options import Json, Seed, Source, Unit, gathered, number, settings, whole
+from ensue.cli.options import By, Json, Seed, SessionGap, Source, Unit, gathered, settings, whole
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,11 +29,8 @@ def data(context: typer.Context) -> None:
 @gathered
 def audit(
     source: Source,
-    by: Annotated[Unit, typer.Option(help="What a sequence is.")] = Unit.user,
-    session_gap: Annotated[
-        float,
-        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
-    ] = 0.0,
+    by: By = Unit.user,
+    session_gap: SessionGap = 0.0,
     as_json: Json = False,
 ) -> None:
     """Say what is in a log, and what defaults follow from it."""

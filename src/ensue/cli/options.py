@@ -112,6 +112,20 @@ class Unit(StrEnum):
     session = "session"
 
 
+By = Annotated[Unit, typer.Option(help="What a sequence is.")]
+SessionGap = Annotated[
+    float,
+    typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
+]
+ExcludeSeen = Annotated[
+    bool | None,
+    typer.Option(
+        "--exclude-seen/--include-seen",
+        help="Leave items of the history out of the answers. [default: as the audit advises]",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """How to read a log."""

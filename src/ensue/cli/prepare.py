@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Source, Unit, gathered, number
+from ensue.cli.options import By, ExcludeSeen, Json, SessionGap, Source, Unit, gathered, number
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,18 +46,9 @@ def prepare(
             parser=number, metavar="SHARE", help="Of the events (temporal) or of each user's (ratio)."
         ),
     ] = 0.1,
-    by: Annotated[Unit, typer.Option(help="What a sequence is.")] = Unit.user,
-    session_gap: Annotated[
-        float,
-        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
-    ] = 0.0,
-    exclude_seen: Annotated[
-        bool | None,
-        typer.Option(
-            "--exclude-seen/--include-seen",
-            help="Leave items of the history out of the answers. [default: as the audit advises]",
-        ),
-    ] = None,
+    by: By = Unit.user,
+    session_gap: SessionGap = 0.0,
+    exclude_seen: ExcludeSeen = None,
     as_json: Json = False,
 ) -> None:
     """Write a log as a folder to train from, whose events need not fit into memory.

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Precision, Preset, Seed, Source, Unit, count, gathered, number, settings
+from ensue.cli.options import (
+    By,
+    ExcludeSeen,
+    Json,
+    Precision,
+    Preset,
+    Seed,
+    SessionGap,
+    Source,
+    Unit,
+    count,
+    gathered,
+    number,
+    settings,
+)
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,18 +51,9 @@ def train(
     out: Annotated[
         str, typer.Option(metavar="FOLDER", help="Where the model is saved. [default: trained/MODEL]")
     ] = "",
-    by: Annotated[Unit, typer.Option(help="What a sequence is.")] = Unit.user,
-    session_gap: Annotated[
-        float,
-        typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
-    ] = 0.0,
-    exclude_seen: Annotated[
-        bool | None,
-        typer.Option(
-            "--exclude-seen/--include-seen",
-            help="Leave items of the history out of the answers. [default: as the audit advises]",
-        ),
-    ] = None,
+    by: By = Unit.user,
+    session_gap: SessionGap = 0.0,
+    exclude_seen: ExcludeSeen = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
