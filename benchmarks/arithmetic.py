@@ -31,7 +31,8 @@ from ensue.model import Conditions, Training, model_of
 from ensue.optimisation import apart
 from ensue.splits import last_out
 from ensue.training import Trainer
-from measured import FILES, machine
+from machine import machine
+from measured import FILES
 
 RESULTS = Path(__file__).resolve().parent / "results" / "arithmetic.json"
 LARGE, PARTS = 2048, 5
@@ -69,7 +70,7 @@ def main() -> None:
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
-    RESULTS.write_text(json.dumps({"machine": machine() | {"threads": 2}, "rows": rows}, indent=1))
+    RESULTS.write_text(json.dumps({"machine": machine(threads=2), "rows": rows}, indent=1))
 
 
 def _rate(rows: int, inner: int, columns: int) -> float:

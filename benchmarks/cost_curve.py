@@ -31,7 +31,7 @@ LENGTH, STEPS = 100, 200
 
 def main() -> None:
     """Measures every size in a process of its own."""
-    from measured import machine
+    from machine import machine
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--events", default="200000,400000,800000,1600000")

@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from measured import FILES, Row, machine, measure
+from machine import machine
+from measured import FILES, Row, measure
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "every_model.json"

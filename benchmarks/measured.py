@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -49,31 +48,6 @@ def measure(row: Row) -> dict[str, Any]:
         return asdict(row) | {"fault": said.partition("Error: ")[2] or said}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def machine() -> dict[str, Any]:
-    """Where and with what the figures were taken."""
-    from importlib.metadata import version
-
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    dirty = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
-    )
-    return {
-        "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": 1,
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def _taken(row: Row) -> dict[str, Any]:

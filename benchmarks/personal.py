@@ -25,7 +25,8 @@ from ensue import read
 from ensue.evaluation import evaluate
 from ensue.model import Conditions, Training, model_of
 from ensue.splits import last_out
-from measured import FILES, machine
+from machine import machine
+from measured import FILES
 
 RESULTS = Path(__file__).resolve().parent / "results" / "personal.json"
 METRIC = "ndcg@10"

@@ -25,7 +25,7 @@ from ensue.evaluation import evaluate
 from ensue.events.simulate import DriftingSource, LongRangeSource
 from ensue.model import Training, model_of
 from ensue.splits import last_out, temporal
-from measured import machine
+from machine import machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "simulated.json"
 METRIC = "ndcg@10"

@@ -31,7 +31,8 @@ from ensue.model import Conditions, Model, Training, model_of, refit
 from ensue.ranking import Recommender
 from ensue.splits import Split, temporal
 from ensue.updating import update
-from measured import FILES, machine
+from machine import machine
+from measured import FILES
 
 RESULTS = Path(__file__).resolve().parent / "results" / "update.json"
 METRICS = ("recall@10", "ndcg@10")

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,10 @@ from measuring import hold_to
 from prepared import DATA, prepare
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+
+from machine import machine  # noqa: E402
+
 RESULTS = HERE.parent / "results"
 OURS = "ensue"
 PEERS = {
@@ -62,12 +65,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = prepare(asked.data, Path(folder))
         hold_to(asked.threads)
-        known = machine() | {"run": run}
+        known = {**machine(asked.threads), "run": run}
         for repeat in range(1, asked.repeats + 1):
             for program, model in turns(asked.what, asked.peers):
                 before = {"repeat": repeat, "load_before": load()}
                 found = measured(asked, pythons[program], program, model, file)
-                rows.append(found | before | known)
+                rows.append(known | found | before)
                 told = headline(found) if "fault" not in found else found["fault"]
                 print(f"{repeat}/{asked.repeats}  {program:<9} {model:<12} {told}", flush=True)
     write(asked.what, rows)
@@ -121,34 +124,9 @@ def measured(asked: argparse.Namespace, python: Path, program: str, model: str, 
     return asking | json.loads(lines[-1])
 
 
-def machine() -> Row:
-    """Where the rows were taken, and with which state of ensue."""
-    git = ["git", "-C", str(HERE)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    ours = [":/", ":!/benchmarks/results"]
-    changed = [*git, "status", "--porcelain", "--untracked-files=no", "--", *ours]
-    dirty = subprocess.run(changed, capture_output=True, text=True)
-    return {
-        "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
 def load() -> float | None:
     """How many programs wanted a core during the last minute, where the system tells."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def processor() -> str:
-    """The name of the processor."""
-    described = Path("/proc/cpuinfo")
-    if described.exists():
-        for line in described.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def write(what: str, rows: list[Row]) -> None:
