@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class Reader:
             that can be opened.
         read: the rows of a file or folder; raises DataError for one that is broken.
         folders: whether it reads a folder as a whole.
+        pieces: the rows of a file or folder piece by piece, about so many in each, for what is larger than memory; the
+            pieces together are what `read` gives. None: it can only be read whole.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Reader:
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Options], RawTable]
     folders: bool = False
+    pieces: Callable[[Path, Options, int], Iterator[RawTable]] | None = None
 
 
 def rejected(lines: list[int] | pl.Series, reason: str, values: list[str] | pl.Series) -> pl.DataFrame:
