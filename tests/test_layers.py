@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[1]
 TORCH_ROOMS = {
     *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation"),
     *("export", "checkpoints", "losses", "network", "scorer", "side", "rating_head", "item_vectors"),
-    *("item_features", "new_items", "models.neural", "learning", "team", "members", "further", "judging"),
+    *("item_features", "new_items", "models.neural", "learning", "team", "members", "further", "judging", "dropout"),
 }
 """The modules that may import torch when they are imported."""
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.item_vectors import ItemVectors
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head, Scorer
@@ -115,7 +116,7 @@ class Network(nn.Module):
         self.items = items
         self.encoder = encoder
         self.head = head
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.side = side
         self.users = users
         self.rating = rating

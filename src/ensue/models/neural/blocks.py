@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.errors import ConfigError, nearest
 
 BLOCKS = ("pre-norm", "post-norm", "gated")
@@ -195,7 +196,7 @@ class Block(nn.Module):
         self.attention_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads, rotary)
         self.feed_forward = feed_forward_of(feed_forward, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         gates = kind == "gated"
         self.attention_gate = nn.Linear(width, width) if gates else None
         self.forward_gate = nn.Linear(width, width) if gates else None

@@ -10,6 +10,7 @@ from typing import ClassVar, Self, cast
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.models.neural.blocks import check_choice, check_heads, written
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
@@ -62,7 +63,7 @@ class HSTULayer(nn.Module):
         for table in (self.by_distance, self.by_time):
             if table is not None:
                 nn.init.normal_(table, std=0.02)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def bias(self, distance: Tensor, bucket: Tensor | None) -> Tensor:
         """What is added to the products of queries and keys, for steps so far apart in the history and in time."""

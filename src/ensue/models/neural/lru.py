@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.errors import ConfigError
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
@@ -111,7 +112,7 @@ class LRUBlock(nn.Module):
         self.recurrence = LinearRecurrence(width, hidden, r_min, r_max)
         self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.recurrence_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def finished(self, x: Tensor, mixed: Tensor) -> Tensor:
         """`[..., D]` what leaves the block, of what came in and what the recurrence made of it."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.errors import ConfigError, nearest
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
@@ -78,7 +79,7 @@ class RecurrentEncoder(Encoder):
             inputs or width, hidden, num_layers=layers, batch_first=True, dropout=between, **settings
         )
         self.out = nn.Linear(hidden, width) if hidden != width else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         if memory:
             self._remember(memory)

@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from ensue.dropout import Dropout
 from ensue.errors import ConfigError
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
@@ -95,9 +96,9 @@ class RelativeLayer(nn.Module):
         )
         self.attention_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
-            nn.Linear(width, 4 * width), activation(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), activation(), Dropout(dropout), nn.Linear(4 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _split(self, x: Tensor) -> Tensor:
         """`[..., H, K, h]` of `[..., K, D]`."""
