@@ -295,3 +295,27 @@ def test_a_log_made_in_memory_has_an_account_too() -> None:
     reading = EventLog.of(frame_of([("u", "a", 1)])).reading
     assert (reading.rows_read, reading.rows_kept, reading.format) == (1, 1, "frame")
     assert reading.lines()[0] == "Read a table in memory as frame."
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(-(2**50), 2**50) | st.sampled_from([0, 60, 120, 7])),
+        max_size=30,
+    ),
+    far=st.booleans(),
+)
+def test_users_in_numbers_are_ordered_as_any(rows: list[tuple[int, int]], far: bool) -> None:
+    frame = pl.DataFrame(
+        {
+            "user": [user * (2**31 if far else 1) for user, _ in rows],
+            "item": [str(n) for n in range(len(rows))],
+            "time": pl.Series([time for _, time in rows], dtype=pl.Int64)
+            .cast(pl.Datetime("us"))
+            .dt.replace_time_zone("UTC"),
+            "row": range(len(rows)),
+        },
+        schema_overrides={"user": pl.Int64, "row": pl.Int64, "item": pl.String},
+    )
+    expected = sorted(range(len(rows)), key=lambda n: (*rows[n], n))
+    assert ordered(frame)["item"].to_list() == [str(n) for n in expected]
+    assert ordered(frame).columns == frame.columns

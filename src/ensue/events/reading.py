@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 EXAMPLES_KEPT = 20
 """How many of the rows set aside are kept as examples; the counts cover all of them."""
+
+LINES_SHOWN = 5
+"""How many lines a remark names."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,37 @@ class SetAside:
     def text(self) -> str:
         """The row in one line: where, why, and the value."""
         return f"{self.file}, line {self.line}: {self.reason}" + (f" ({self.value!r})" if self.value else "")
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something odd about events that were kept all the same, counted.
+
+    Attributes:
+        text: what is odd.
+        count: how many events it is true of.
+        file: the file of the first of them; "" if nobody needs to know where they are.
+        lines: the first lines of that file.
+        remedy: what can be done.
+    """
+
+    text: str
+    count: int
+    file: str = ""
+    lines: tuple[int, ...] = ()
+    remedy: str = ""
+
+    def with_more(self, other: Remark) -> Remark:
+        """The same remark on these events and the other ones, which come later."""
+        same = self.file == other.file
+        lines = (*self.lines, *other.lines)[:LINES_SHOWN] if same else self.lines
+        return replace(self, count=self.count + other.count, lines=lines)
+
+    def said(self) -> str:
+        """The remark as a note."""
+        shown = ", ".join(map(str, self.lines)) + (", ..." if self.count > len(self.lines) else "")
+        where = f" ({self.file}, line {shown})" if self.lines else ""
+        return f"{self.text}: {self.count:,}{where}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)

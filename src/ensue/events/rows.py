@@ -11,6 +11,7 @@ from ensue.errors import ColumnError
 from ensue.events import times
 from ensue.events.log import CANONICAL
 from ensue.events.readers.table import RawTable
+from ensue.events.reading import LINES_SHOWN, Remark
 
 EMPTY = {name: f"empty {name}" for name in ("user", "item", "session", "time")}
 BAD_TIME = "time that cannot be read"
@@ -18,7 +19,10 @@ BAD_NUMBER = {name: f"{name} that is not a finite number" for name in ("rating",
 BAD_ORDER = "order that is not a whole number"
 EARLY, LATE = "before the bound 'since'", "after the bound 'until'"
 
-_SHOWN = 5
+_WITHOUT = "events without {}"
+_SPACED = "values of {} that begin or end with a space, which is part of the id"
+_ODD_TIMES = "times that are 0, before 1970 or after 2100, and kept"
+_BOUNDS = "bounds set them aside: since='2000-01-01', until='2030-01-01'"
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Events:
         rejected: line, reason and value of each row set aside.
         time_unit: how the times were read; "" without times.
         notes: what was decided on the caller's behalf.
+        remarks: what is odd about events that were kept.
     """
 
     frame: pl.DataFrame
     rejected: pl.DataFrame
     time_unit: str
     notes: tuple[str, ...]
+    remarks: tuple[Remark, ...] = ()
 
 
 def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
@@ -71,6 +77,7 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
     found: dict[str, pl.Series] = {}
     faults: list[tuple[pl.Series, str, str]] = []  # mask of bad rows, reason, source column
     notes: list[str] = []
+    remarks: list[Remark] = []
     unit = ""
 
     for name in ("user", "item", "session", "event", "basket"):
@@ -79,7 +86,7 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
             if name in EMPTY:
                 faults.append((found[name].is_null(), EMPTY[name], chosen[name]))
             elif found[name].has_nulls():
-                notes.append(_some_missing(name, found[name].null_count()))
+                remarks.append(Remark(_WITHOUT.format(name), found[name].null_count()))
     if "time" in chosen:
         source = raw[chosen["time"]]
         parsed = times.parse(source, rules.time_unit, table.lines, table.file)
@@ -102,7 +109,7 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
             empty = _empty(source)
             faults.append((found[name].is_null() & ~empty, reason, chosen[name]))
             if empty.any():
-                notes.append(_some_missing(name, int(empty.sum())))
+                remarks.append(Remark(_WITHOUT.format(name), int(empty.sum())))
     if "order" in chosen:
         source = raw[chosen["order"]]
         trimmed = source.str.strip_chars() if source.dtype == pl.String else source
@@ -118,21 +125,15 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
     if "time" in found:
         odd = times.suspicious(frame["time"]) & good
         if odd.any():
-            lines = table.lines.filter(odd)
-            shown = ", ".join(str(line) for line in lines.head(_SHOWN))
-            more = ", ..." if len(lines) > _SHOWN else ""
-            notes.append(
-                f"times that are 0, before 1970 or after 2100, and kept: {len(lines):,} "
-                f"({table.file}, line {shown}{more}); bounds set them aside: since='2000-01-01', until='2030-01-01'"
-            )
+            places = [table.place(line) for line in table.lines.filter(odd).head(LINES_SHOWN)]
+            first = tuple(line for file, line in places if file == places[0][0])
+            remarks.append(Remark(_ODD_TIMES, int(odd.sum()), places[0][0], first, _BOUNDS))
     kept = frame.filter(good)
     for name in ("user", "item"):
         spaced = int((kept[name].str.contains(r"^\s|\s$")).sum())
         if spaced:
-            notes.append(
-                f"values of {name} that begin or end with a space, which is part of the id: {spaced:,}"
-            )
-    return Events(kept, pl.concat([table.rejected, rejected]), unit, tuple(notes))
+            remarks.append(Remark(_SPACED.format(name), spaced))
+    return Events(kept, pl.concat([table.rejected, rejected]), unit, tuple(notes), tuple(remarks))
 
 
 def _set_aside(
@@ -199,10 +200,6 @@ def _empty(series: pl.Series) -> pl.Series:
     if series.dtype == pl.String:
         return (series.str.strip_chars() == "").fill_null(True)
     return series.is_null()
-
-
-def _some_missing(name: str, count: int) -> str:
-    return f"events without {name}: {count:,}"
 
 
 def _free(name: str) -> str:

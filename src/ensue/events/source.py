@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,27 @@ import polars as pl
 from ensue.errors import ConfigError, DataError, MissingExtraError
 from ensue.events import columns as naming
 from ensue.events import times
+from ensue.events.gathering import Gathering
 from ensue.events.log import EventLog
-from ensue.events.readers import Options, RawTable, reader_for, reader_named, reader_of_folder
+from ensue.events.readers import (
+    Options,
+    RawTable,
+    Reader,
+    content,
+    reader_for,
+    reader_named,
+    reader_of_folder,
+    sql,
+)
 from ensue.events.readers.table import REJECTED
-from ensue.events.reading import EXAMPLES_KEPT, Reading, SetAside
-from ensue.events.rows import BAD_NUMBER, BAD_ORDER, BAD_TIME, Events, Rules, events
+from ensue.events.reading import Reading
+from ensue.events.rows import Rules
 
-BAD_SHARE = 0.5
-"""More than this share of bad rows means that the file was misunderstood, and stops the reading."""
+_ROW = 30
+"""About how many bytes a row takes that is not text."""
+
+ROWS = 1_000_000
+"""About how many rows make a piece where nothing is said."""
 
 _DATA_NAMES = (
     ".csv",
@@ -33,17 +47,6 @@ _DATA_NAMES = (
     ".parquet",
     ".pq",
 )
-
-_REMEDIES = {
-    BAD_TIME: "force the unit with time_unit (--time-unit), e.g. 's', 'iso' or a pattern like '%d/%m/%Y'",
-    BAD_NUMBER[
-        "rating"
-    ]: "give the decimal mark (decimal=',', --decimal ,) or leave ratings out: columns={'rating': ''}",
-    BAD_NUMBER[
-        "quantity"
-    ]: "give the decimal mark (decimal=',') or leave quantities out: columns={'quantity': ''}",
-    BAD_ORDER: "leave the column out: columns={'order': ''} (--columns order=)",
-}
 
 
 def read(
@@ -63,8 +66,9 @@ def read(
     Ids stay text exactly as written. Rows that cannot be events are set aside, counted and listed in `log.reading`.
 
     Args:
-        source: a file (CSV, TSV, other delimited text, JSON lines, Parquet; plain or gzip), a folder (a MovieLens
-            layout, or files of one format, read in the order of their names), a polars or pandas DataFrame.
+        source: a file (CSV, TSV, other delimited text, JSON lines, Parquet; plain, gzip or zstd), a folder (a published
+            layout, or files of one format, read in the order of their names), a database ("sqlite:///shop.db?table=events",
+            "postgresql://host/shop?query=SELECT ..."), a polars or pandas DataFrame.
         format: name of a reader, to skip recognition.
         columns: canonical column -> name in the source, for names that are not recognised; "" means there is none. For
             text without a header, places: {"user": "1", "item": "2"}.
@@ -86,6 +90,106 @@ def read(
         >>> log.frame["item"].to_list(), log.reading.columns["user"]
         (['a', 'b'], 'uid')
     """
+    asked = _asked(columns, delimiter, quoting, decimal, time_unit, since, until)
+    gathering = Gathering(asked.options.columns, asked.rules)
+    found = _found(source, format)
+    frames = [gathering.add(reader.read(path, asked.options)) for reader, path in found.sources]
+    if found.table is not None:
+        frames.append(gathering.add(found.table))
+    reading = gathering.account(found.name, found.notes)
+    return EventLog.of(_together(frames), gathering.items, reading)
+
+
+class Stream:
+    """The events of a source piece by piece, in canonical columns and in the order of the source.
+
+    Go through `frames` once, then ask for `account` and `items`.
+
+    Args:
+        source: as for `read`.
+        rows: about how many rows make a piece; a format that can only be read whole comes in one.
+        format: as for `read`, and all that follows.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | pl.DataFrame | Any,
+        *,
+        rows: int = ROWS,
+        format: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        delimiter: str | None = None,
+        quoting: bool = True,
+        decimal: str = ".",
+        time_unit: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> None:
+        self._asked = _asked(columns, delimiter, quoting, decimal, time_unit, since, until)
+        self._found = _found(source, format)
+        self._gathering = Gathering(self._asked.options.columns, self._asked.rules)
+        self._rows = rows
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The events of each piece, `row` counting on; raises what `read` does, when it comes to it."""
+        options = self._asked.options
+        for reader, path in self._found.sources:
+            whole = reader.pieces is None
+            pieces = [reader.read(path, options)] if whole else reader.pieces(path, options, self._rows)  # type: ignore[misc]
+            for piece in pieces:
+                yield self._gathering.add(piece)
+        if self._found.table is not None:
+            yield self._gathering.add(self._found.table)
+
+    @property
+    def rows(self) -> int:
+        """How many rows have been read, good and bad."""
+        return self._gathering.rows
+
+    def about(self) -> int:
+        """About how many rows there are, judged by the sizes of files and their first lines: for a bar, no result."""
+        if self._found.table is not None:
+            return self._found.table.rows
+        rows = 1
+        for _, path in self._found.sources:
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    start = content.head(file)
+                    lines = start.count(b"\n")
+                    rows += file.stat().st_size * (lines or 1) // max(len(start) if lines else _ROW, 1)
+        return rows
+
+    @property
+    def items(self) -> pl.DataFrame | None:
+        """What the pieces so far told of items."""
+        return self._gathering.items
+
+    def account(self) -> Reading:
+        """The account of all pieces.
+
+        Raises:
+            DataError: most rows are bad, so it is the reading that is wrong.
+        """
+        return self._gathering.account(self._found.name, self._found.notes)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options of a reading, checked."""
+
+    options: Options
+    rules: Rules
+
+
+def _asked(
+    columns: Mapping[str, str] | None,
+    delimiter: str | None,
+    quoting: bool,
+    decimal: str,
+    time_unit: str | None,
+    since: str | None,
+    until: str | None,
+) -> _Asked:
     mapping = naming.check_mapping(columns)
     times.check_unit(time_unit)
     if decimal not in (".", ","):
@@ -96,23 +200,33 @@ def read(
         since=None if since is None else times.moment(since, "since"),
         until=None if until is None else times.moment(until, "until"),
     )
-    options = Options(mapping, delimiter, quoting)
-    if isinstance(source, str | Path):
-        tables, name, notes = _tables(Path(source).expanduser(), format, options)
-    else:
-        tables, name, notes = [_in_memory(source)], "frame", ()
-    return _log(tables, name, notes, mapping, rules)
+    return _Asked(Options(mapping, delimiter, quoting), rules)
 
 
-def _tables(path: Path, format: str | None, options: Options) -> tuple[list[RawTable], str, tuple[str, ...]]:
-    """The tables of a file or folder, the name of their format, and notes."""
+@dataclass(frozen=True)
+class _Found:
+    """What a source is: places with their readers, or a table in memory; the name of its format, and notes."""
+
+    name: str
+    sources: tuple[tuple[Reader, Path], ...] = ()
+    table: RawTable | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _found(source: Any, format: str | None) -> _Found:
+    database = sql.reader_at(source)
+    if database is not None:
+        return _Found(database.name, ((database, Path()),))
+    if not isinstance(source, str | Path):
+        return _Found("frame", table=_in_memory(source))
+    path = Path(source).expanduser()
     reader = reader_named(format) if format is not None else None
     if not path.is_dir():
         reader = reader or reader_for(path)
-        return [reader.read(path, options)], reader.name, ()
+        return _Found(reader.name, ((reader, path),))
     whole = reader_of_folder(path) if reader is None else reader if reader.folders else None
     if whole is not None:
-        return [whole.read(path, options)], whole.name, ()
+        return _Found(whole.name, ((whole, path),))
     files, others = _files(path)
     by_reader: dict[str, list[Path]] = {}
     for file in files:
@@ -126,7 +240,7 @@ def _tables(path: Path, format: str | None, options: Options) -> tuple[list[RawT
         )
     reader = reader or reader_for(files[0])
     notes = (f"files of the folder that were not read: {', '.join(others[:5])}",) if others else ()
-    return [reader.read(file, options) for file in files], reader.name, notes
+    return _Found(reader.name, tuple((reader, file) for file in files), notes=notes)
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -138,7 +252,7 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
         held = ", ".join(p.name for p in sorted(folder.iterdir())[:5]) or "nothing"
         raise DataError(
             f"{folder} holds nothing readable ({held}): give a folder with {', '.join(_DATA_NAMES[:3])}, .jsonl or "
-            ".parquet files, or a MovieLens folder."
+            ".parquet files, or the folder of a published data set."
         )
     return files, [p.name for p in inside if p not in files]
 
@@ -171,81 +285,14 @@ def _in_memory(source: Any) -> RawTable:
     return RawTable("the table", source, count, pl.DataFrame(schema=REJECTED), source.height)
 
 
-def _log(
-    tables: Sequence[RawTable], name: str, notes: tuple[str, ...], mapping: dict[str, str], rules: Rules
-) -> EventLog:
-    """The log of all tables together, in their order."""
-    parts: list[Events] = []
-    all_chosen: list[dict[str, str]] = []
-    for table in tables:
-        chosen = naming.choose(table.frame.columns, {**(table.columns or {}), **mapping}, table.file)
-        part = events(table, chosen.columns, rules)
-        parts.append(part)
-        all_chosen.append(chosen.columns)
-        notes += tuple(note for note in (*table.notes, *chosen.notes, *part.notes) if note not in notes)
-    _refuse_unlike(tables, all_chosen, parts)
-    read_rows = sum(table.rows for table in tables)
-    examples: list[SetAside] = []
-    counts: dict[str, int] = {}
-    for table, part in zip(tables, parts, strict=True):
-        for reason, count in part.rejected.group_by("reason", maintain_order=True).len().iter_rows():
-            counts[reason] = counts.get(reason, 0) + count
-        wanted = part.rejected.sort("line", maintain_order=True).head(EXAMPLES_KEPT - len(examples))
-        examples += [SetAside(table.file, line, reason, value) for line, reason, value in wanted.iter_rows()]
-    bad = sum(counts.values())
-    if bad > BAD_SHARE * read_rows:
-        _stop(bad, read_rows, counts, examples)
-    frame = _together([part.frame for part in parts])
-    reading = Reading(
-        files=tuple(table.file for table in tables) if name != "frame" else (),
-        format=name,
-        columns=all_chosen[0],
-        time_unit=parts[0].time_unit,
-        rows_read=read_rows,
-        rows_kept=frame.height,
-        set_aside=counts,
-        examples=tuple(examples),
-        notes=notes,
-    )
-    items = next((table.items for table in tables if table.items is not None), None)
-    return EventLog.of(frame, items, reading)
-
-
-def _refuse_unlike(tables: Sequence[RawTable], chosen: list[dict[str, str]], parts: list[Events]) -> None:
-    """Raises DataError if the files of a folder disagree on the columns or on the unit of the times."""
-    for table, found, part in zip(tables, chosen, parts, strict=True):
-        if ("time" in found) != ("time" in chosen[0]) or part.time_unit != parts[0].time_unit:
-            what = (
-                f"'{part.time_unit or 'none'}', not '{parts[0].time_unit or 'none'}' as in {tables[0].file}"
-            )
-            raise DataError(
-                f"The times of {table.file} are read as {what}: force one with time_unit (--time-unit)."
-            )
-
-
-def _stop(bad: int, rows: int, counts: dict[str, int], examples: list[SetAside]) -> None:
-    """Raises DataError: most rows are bad, so it is the reading that is wrong."""
-    worst = max(counts, key=lambda reason: counts[reason])
-    example = next((e for e in examples if e.reason == worst), examples[0])
-    remedy = _REMEDIES.get(
-        worst, "check that the columns and the delimiter are the right ones (columns, delimiter)"
-    )
-    raise DataError(f"{bad:,} of {rows:,} rows cannot be used. First: {example.text()}. Remedy: {remedy}.")
-
-
 def _together(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """The events of all files as one table, `row` counting on from file to file."""
+    """The events of all files as one table; a column of unlike types becomes text."""
     if len(frames) == 1:
         return frames[0]
-    before = 0
-    shifted = []
-    for frame in frames:
-        shifted.append(frame.with_columns(pl.col("row") + before))
-        before += frame["row"].item(-1) + 1 if frame.height else 0
     kinds: dict[str, set[pl.DataType]] = {}
-    for frame in shifted:
+    for frame in frames:
         for name, kind in frame.schema.items():
             kinds.setdefault(name, set()).add(kind)
     unlike = [name for name, found in kinds.items() if len(found) > 1 and name != "time"]
-    shifted = [f.with_columns(pl.col(n).cast(pl.String) for n in unlike if n in f.columns) for f in shifted]
-    return pl.concat(shifted, how="diagonal")
+    alike = [f.with_columns(pl.col(n).cast(pl.String) for n in unlike if n in f.columns) for f in frames]
+    return pl.concat(alike, how="diagonal")

@@ -96,6 +96,54 @@ def test_the_ratings_file_alone_finds_its_companions(tmp_path: Path, make: objec
     assert any(f"no titles: there is no file of films beside {name}" in note for note in bare.reading.notes)
 
 
+def test_what_else_lies_in_the_folder_is_named_and_not_read(tmp_path: Path) -> None:
+    hundred_k(tmp_path)
+    for name in ("u.user", "u1.base", "other.txt"):
+        (tmp_path / name).write_text("1|24|M|writer|1\n", encoding="utf-8")
+    assert "files beside u.data that were not read: u.user, u1.base" in read(tmp_path).reading.notes
+    folder = tmp_path / "latest"
+    folder.mkdir()
+    latest(folder).joinpath("tags.csv").write_text("userId,movieId,tag,timestamp\n", encoding="utf-8")
+    note = "files beside ratings.csv that were not read: tags.csv (tags are a log of their own: format movielens-tags)"
+    assert note in read(folder).reading.notes
+    assert not any(
+        "not read" in note for note in read(latest(folder / "..")).reading.notes if "ratings.csv" in note
+    )
+
+
+def test_tags_are_a_log_of_their_own(tmp_path: Path) -> None:
+    latest(tmp_path).joinpath("tags.csv").write_text(
+        'userId,movieId,tag,timestamp\n1,2,"dark, slow",1000000005\n01,1,fun,1000000004\n1,1\n',
+        encoding="utf-8",
+    )
+    for source, form in ((tmp_path / "tags.csv", None), (tmp_path, "movielens-tags")):
+        log = read(source, format=form)
+        assert log.frame.select("user", "item", "tag").rows() == [
+            ("01", "1", "fun"),
+            ("1", "2", "dark, slow"),
+        ]
+        assert log.frame["time"].dt.epoch("s").to_list() == [1_000_000_004, 1_000_000_005]
+        assert titles(log) == {"1": "American, The (é)", "2": 'He said "no"'}
+        assert (log.reading.format, log.reading.set_aside) == ("movielens-tags", {"too few fields": 1})
+        assert any("the ratings beside them were not read: ratings.csv" in note for note in log.reading.notes)
+    old = tmp_path / "10M"
+    old.mkdir()
+    one_m(old).joinpath("tags.dat").write_text(
+        "15::4973::excellent!::1215184630\n15::4973::a::b::1215184631\nno tag\n", encoding="utf-8"
+    )
+    log = read(old / "tags.dat")
+    assert log.frame.select("user", "item", "tag").rows() == [
+        ("15", "4973", "excellent!"),
+        ("15", "4973", "a::b"),
+    ]
+    assert [(e.line, e.reason) for e in log.reading.examples] == [(3, "no user::film::tag::time")]
+    assert read(old).reading.format == "movielens-dat"
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    with pytest.raises(DataError, match=r"has no tags.csv or tags.dat"):
+        read(hundred_k(bare), format="movielens-tags")
+
+
 def test_a_folder_that_lacks_the_ratings_of_the_layout_asked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no ratings.dat, which this MovieLens layout needs"):
         read(latest(tmp_path), format="movielens-dat")
@@ -129,6 +177,13 @@ def test_the_published_sizes(
     assert log.frame["item"].is_in(log.items["item"].implode()).all()
     assert log.items.filter(pl.col("title").str.contains("\ufffd")).is_empty()
     assert log.reading.set_aside == {}
+
+
+@pytest.mark.data
+def test_the_tags_of_the_latest_small_set(data_dir: Path) -> None:
+    log = read(data_dir / "ml-latest-small" / "tags.csv")
+    assert (log.n_events, log.n_users) == (3_683, 58)
+    assert log.frame["item"].n_unique() == 1_572
 
 
 @pytest.mark.data

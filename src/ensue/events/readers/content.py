@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +12,32 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ensue.errors import DataError, nearest
+from ensue.events.readers.writing import writing_of_blocks
 
 _BLOCK = 1 << 22
 _HEAD = 1 << 16
+_PACKED = 1 << 8
+"""Packed bytes that are unpacked at once: a hostile file makes at most some tens of megabytes of so many."""
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
 
 _ARCHIVES = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet)",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
-    b"\x28\xb5\x2f\xfd": "packed with zstd",
     b"7z\xbc\xaf": "a 7z archive",
 }
 
 
 def head(path: Path, size: int = _HEAD) -> bytes:
-    """The first bytes of a file, unpacked if it is gzip."""
+    """The first bytes of a file, unpacked if it is gzip or zstd."""
     with opened(path) as file:
         return file.read(size)
 
 
 def content(path: Path) -> bytes:
-    """All bytes of a file, unpacked if it is gzip.
+    """All bytes of a file, unpacked if it is gzip or zstd.
 
     Raises:
         DataError: the file is missing, empty, broken, or packed in another way.
@@ -40,7 +46,7 @@ def content(path: Path) -> bytes:
 
 
 def blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file block by block, unpacked if it is gzip.
+    """The bytes of a file block by block, unpacked if it is gzip or zstd.
 
     Raises:
         DataError: as for `content`.
@@ -51,10 +57,10 @@ def blocks(path: Path) -> Iterator[bytes]:
             while block := file.read(_BLOCK):
                 done += len(block)
                 yield block
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except _BROKEN as error:
             raise DataError(
-                f"{path.name} is a broken gzip file: after {done:,} bytes unpacked, {str(error).lower().rstrip('.')}. "
-                "Fetch or pack it again."
+                f"{path.name} is a broken {_kind(error)} file: after {done:,} bytes unpacked, "
+                f"{str(error).lower().rstrip('.')}. Fetch or pack it again."
             ) from None
     if not done:
         raise DataError(f"{path.name} is empty: there is nothing to read.")
@@ -83,16 +89,76 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             plain.seek(0)
             for start, what in _ARCHIVES.items():
                 if magic.startswith(start):
-                    raise DataError(f"{path.name} is {what}: unpack it first (gzip is unpacked here).")
-            if magic.startswith(b"\x1f\x8b"):
+                    raise DataError(
+                        f"{path.name} is {what}: unpack it first (gzip and zstd are unpacked here)."
+                    )
+            if magic.startswith(_GZIP):
                 with gzip.open(plain) as unpacked:
                     yield cast(BinaryIO, unpacked)
+            elif magic.startswith(_ZSTD):
+                yield cast(BinaryIO, io.BufferedReader(_Zstd(plain), _HEAD))
             else:
                 yield plain
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path.name} is a broken gzip file: {error}. Fetch or pack it again.") from None
+    except _BROKEN as error:
+        raise DataError(
+            f"{path.name} is a broken {_kind(error)} file: {error}. Fetch or pack it again."
+        ) from None
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror or error}.") from None
+
+
+class _BrokenZstdError(EOFError):
+    """What is wrong with a zstd file."""
+
+
+def _kind(error: Exception) -> str:
+    return "zstd" if isinstance(error, _BrokenZstdError) else "gzip"
+
+
+class _Zstd(io.RawIOBase):
+    """The unpacked bytes of a zstd file, frame after frame, from its beginning to its end.
+
+    Args:
+        packed: open at its beginning.
+    """
+
+    def __init__(self, packed: BinaryIO) -> None:
+        import zstandard
+
+        self._packed, self._unpacker = packed, zstandard.ZstdDecompressor()
+        self._error = zstandard.ZstdError
+        self._frame = self._unpacker.decompressobj()
+        self._begun, self._unread, self._held = False, b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fills a buffer as far as it can be told; 0 at the end.
+
+        Raises:
+            _BrokenZstdError: the bytes are no zstd, or end within a frame.
+        """
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        while not self._held:
+            if self._frame.eof:
+                self._unread, self._begun = self._frame.unused_data, False
+                self._frame = self._unpacker.decompressobj()
+            packed = self._unread or self._packed.read(_PACKED)
+            self._unread = b""
+            if not packed:
+                if self._begun:
+                    raise _BrokenZstdError("it ends within a frame")
+                return 0
+            self._begun = True
+            try:
+                self._held = memoryview(self._frame.decompress(packed))
+            except self._error as error:
+                raise _BrokenZstdError(str(error).removeprefix("zstd decompressor error: ")) from None
+        count = min(len(view), len(self._held))
+        view[:count], self._held = self._held[:count], self._held[count:]
+        return count
 
 
 def text(data: bytes, file: str) -> tuple[bytes, tuple[str, ...]]:
@@ -103,49 +169,17 @@ def text(data: bytes, file: str) -> tuple[bytes, tuple[str, ...]]:
     Raises:
         DataError: the bytes are no text.
     """
-    notes: list[str] = []
-    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        if data.startswith(mark):
-            try:
-                return _lines(data.decode("utf-16").encode(), file, [f"{file} is read as UTF-16"])
-            except UnicodeError:
-                raise DataError(f"{file} starts as UTF-16 but is not: save it as UTF-8.") from None
+    writing = writing_of_blocks(lambda: [data], file)
+    if writing.encoding == "utf-16":
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeError:
+            raise DataError(f"{file} starts as UTF-16 but is not: save it as UTF-8.") from None
+        if not data.strip():
+            raise DataError(f"{file} is empty: there is nothing to read.")
+    elif writing.encoding == "latin-1":
+        data = data.removeprefix(codecs.BOM_UTF8).decode("latin-1").encode()
     data = data.removeprefix(codecs.BOM_UTF8)
-    zero = data.find(b"\0")
-    if zero >= 0:
-        line = data.count(b"\n", 0, zero) + 1
-        raise DataError(
-            f"{file} is not a text file (a zero byte in line {line}): give CSV, TSV, JSON lines or Parquet."
-        )
-    if not is_utf8(data):
-        control = sum(data.count(bytes([code])) for code in range(32) if code not in (9, 10, 12, 13))
-        if control > len(data) // 50:
-            raise DataError(
-                f"{file} is not a text file (control characters): give CSV, TSV, JSON lines or Parquet."
-            )
-        data = data.decode("latin-1").encode()
-        notes.append(f"{file} is read as Latin-1, since it is not UTF-8")
-    elif not data.isascii():
-        notes.append(f"{file} is read as UTF-8")
-    return _lines(data, file, notes)
-
-
-def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are valid UTF-8; takes no memory of the size of the data."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    view = memoryview(data)
-    try:
-        for start in range(0, len(data), _BLOCK):
-            decoder.decode(view[start : start + _BLOCK])
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _lines(data: bytes, file: str, notes: list[str]) -> tuple[bytes, tuple[str, ...]]:
     if b"\n" not in data and b"\r" in data:
         data = data.replace(b"\r", b"\n")
-    if not data.strip():
-        raise DataError(f"{file} is empty: there is nothing to read.")
-    return data, tuple(notes)
+    return data, writing.notes

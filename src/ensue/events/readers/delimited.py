@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
+import dataclasses
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ensue.errors import ColumnError, ConfigError, DataError
+from ensue.errors import ColumnError, DataError
 from ensue.events import columns
-from ensue.events.readers import content
+from ensue.events.readers import content, in_pieces
+from ensue.events.readers.parted import Text, delimiter_of, single
 from ensue.events.readers.records import Records, kept, scan
 from ensue.events.readers.table import REJECTED, Options, RawTable, Reader, rejected
 from ensue.events.reading import EXAMPLES_KEPT
 
-_DELIMITERS = ("\t", ",", ";", "::", "|", "\x01", "^", "~", " ")
 TOO_FEW, TOO_MANY = "too few fields", "too many fields"
-_SPELT = {"\\t": "\t", "tab": "\t", "space": " ", "comma": ","}
-_STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x1c", b"\x02")
-
-
-@dataclass(frozen=True)
-class _Text:
-    """One file of delimited text, with one byte as delimiter."""
-
-    file: str
-    data: bytes
-    delimiter: bytes
-    written: str
-    quoting: bool
-
-    def fields(self, line: bytes) -> list[str]:
-        """The fields of one record."""
-        found = _fields(line.decode(), self.delimiter.decode(), quoting=self.quoting)
-        return [self.restored(field) for field in found]
-
-    def restored(self, field: str) -> str:
-        """The field with a longer delimiter put back where quotes protected it."""
-        return field.replace(self.delimiter.decode(), self.written) if len(self.written) > 1 else field
+Naming = Callable[[list[str]], tuple[list[str], bool]]
+"""From the fields of a first record to the names of the columns, and whether that record is a row itself."""
 
 
 def read(path: Path, options: Options) -> RawTable:
@@ -56,7 +38,7 @@ def read(path: Path, options: Options) -> RawTable:
     return split(path, options, lambda first: _names(first, options, path.name))
 
 
-def split(path: Path, options: Options, naming: Callable[[list[str]], tuple[list[str], bool]]) -> RawTable:
+def split(path: Path, options: Options, naming: Naming) -> RawTable:
     """The rows of a delimited text file whose column names are found by a rule of the caller's.
 
     Args:
@@ -67,89 +49,102 @@ def split(path: Path, options: Options, naming: Callable[[list[str]], tuple[list
     file = path.name
     data, notes = content.text(content.content(path), file)
     written = delimiter_of(options.delimiter, data, file, quoting=options.quoting)
-    text = _single(_Text(file, data, written.encode(), written, options.quoting))
+    text = single(Text(file, data, written.encode(), written, options.quoting))
     records = scan(text.data, text.delimiter[0], quoting=text.quoting)
-    if records.broken:
-        return _slowly(text, naming, notes)
-    filled = np.flatnonzero(records.fields > 0)
-    first = text.fields(text.data[records.starts[filled[0]] : records.ends[filled[0]]])
-    names, headless = naming(first)
-    rows = filled if headless else filled[1:]
-    _refuse_no_rows(len(rows), names, file)
+    table = None
+    if not records.broken:
+        filled = np.flatnonzero(records.fields > 0)
+        names, headless = naming(text.fields(text.data[records.starts[filled[0]] : records.ends[filled[0]]]))
+        rows = filled if headless else filled[1:]
+        _refuse_no_rows(len(rows), names, file)
+        table = _table(text, records, rows, names)
+    if table is None:
+        table = next(_carefully(text, [text.data], naming, [], 0, sys.maxsize))
+    return dataclasses.replace(table, notes=(*notes, *table.notes))
+
+
+def pieces(path: Path, options: Options, rows: int) -> Iterator[RawTable]:
+    """The rows of a delimited text file piece by piece: together they are what `read` gives.
+
+    Args:
+        path: the file.
+        options: delimiter and quoting.
+        rows: about how many rows make a piece.
+    """
+    return split_pieces(path, options, rows, lambda first: _names(first, options, path.name))
+
+
+def split_pieces(path: Path, options: Options, rows: int, naming: Naming) -> Iterator[RawTable]:
+    """As `split`, piece by piece."""
+    file = path.name
+    writing = in_pieces.writing_of(path)
+    if not writing.plain:
+        yield split(path, options, naming)
+        return
+    start = content.head(path).removeprefix(codecs.BOM_UTF8)
+    start = start.decode("latin-1").encode() if writing.encoding == "latin-1" else start
+    written = delimiter_of(options.delimiter, start, file, quoting=options.quoting)
+    size = rows * (len(start) // max(start.count(b"\n"), 1) + 1)
+    cut = in_pieces.cut(in_pieces.utf8(path, writing), size, quoting=options.quoting)
+    names: list[str] = []
+    wide: tuple[str, ...] = ()
+    headless, lines, found = False, 0, 0
+    for data in cut:
+        text = single(Text(file, data, written.encode(), written, options.quoting))
+        records = scan(text.data, text.delimiter[0], quoting=text.quoting)
+        table = None
+        if not records.broken:
+            filled = np.flatnonzero(records.fields > 0)
+            if not names and len(filled):
+                first = text.data[records.starts[filled[0]] : records.ends[filled[0]]]
+                names, headless = naming(text.fields(first))
+                filled = filled if headless else filled[1:]
+            if not len(filled):
+                lines += data.count(b"\n")
+                continue
+            table = _table(text, records, filled, names, lines)
+        if table is None:
+            rest = (text.alike(more) for more in cut)
+            begun = names if lines else []
+            for slow in _carefully(text, chain([text.data], rest), naming, begun, lines, rows):
+                found += slow.rows
+                yield dataclasses.replace(slow, notes=(*writing.notes, *slow.notes))
+            break
+        found += table.rows
+        wide = wide or table.notes
+        yield dataclasses.replace(table, notes=(*writing.notes, *wide))
+        lines += data.count(b"\n")
+    _refuse_no_rows(found, names, file)
+
+
+def _table(
+    text: Text,
+    records: Records,
+    rows: npt.NDArray[np.int64],
+    names: list[str],
+    before: int = 0,
+) -> RawTable | None:
+    """The rows of well-formed records, `before` lines of the file standing before them; None if they are not."""
     right = records.fields[rows] == len(names)
     keep = np.zeros(len(records.fields), dtype=np.bool_)
     keep[rows[right]] = True
     frame = _parsed(text, kept(text.data, records, keep), names)
     if frame.height != int(right.sum()):
-        return _slowly(text, naming, notes)
+        return None
+    notes: tuple[str, ...] = ()
     wide = np.flatnonzero(np.diff(records.lines) > 1)
     if len(wide):
-        notes += (
-            f"line breaks inside quotes belong to their field (first: line {records.lines[wide[0]]} of {file})",
-        )
+        line = records.lines[wide[0]] + before
+        notes = (f"line breaks inside quotes belong to their field (first: line {line} of {text.file})",)
+    misshapen = _misshapen(text, records, rows[~right], len(names))
     return RawTable(
-        file=file,
+        file=text.file,
         frame=frame,
-        lines=pl.Series("line", records.lines[rows[right]]),
-        rejected=_misshapen(text, records, rows[~right], len(names)),
+        lines=pl.Series("line", records.lines[rows[right]] + before),
+        rejected=misshapen.with_columns(pl.col("line") + before),
         rows=len(rows),
         notes=notes,
     )
-
-
-def delimiter_of(given: str | None, data: bytes, file: str, *, quoting: bool = True) -> str:
-    """The delimiter: as given, else the one that makes the most of the first line that is not empty.
-
-    Most usual column names first, then the same number of fields in the first lines, then most fields; a space only
-    where there is no other.
-
-    Raises:
-        ConfigError: a delimiter that cannot be one.
-        DataError: no delimiter in the first line.
-    """
-    if given is not None:
-        given = _SPELT.get(given, given)
-        if not given or any(c in given for c in '"\r\n'):
-            raise ConfigError(
-                f"The delimiter {given!r} cannot part fields: give for example ',', ';', '\\t' or '::'."
-            )
-        return given
-    lines = [line.decode(errors="replace") for line in data[: 1 << 16].split(b"\n") if line.strip()][:10]
-    line = lines[0] if lines else ""
-
-    def worth(delimiter: str) -> tuple[int, bool, bool, int]:
-        fields = _fields(line, delimiter, quoting=quoting)
-        known = sum(columns.usual(field.strip()) is not None for field in fields)
-        even = all(other.count(delimiter) == line.count(delimiter) for other in lines)
-        return known, delimiter != " ", even, len(fields)
-
-    usable = [d for d in _DELIMITERS if d in line]
-    if not usable:
-        raise DataError(
-            f"{file} is not a table: its first line {line.strip()[:60]!r} holds no delimiter. Give CSV, TSV, "
-            "JSON lines or Parquet, or name the delimiter with delimiter='...' (--delimiter)."
-        )
-    return max(usable, key=worth)
-
-
-def _fields(line: str, delimiter: str, *, quoting: bool) -> list[str]:
-    """The fields of one record; those of a longer delimiter know no quotes."""
-    if quoting and '"' in line and len(delimiter) == 1:
-        with contextlib.suppress(csv.Error):
-            return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
-    return line.split(delimiter)
-
-
-def _single(text: _Text) -> _Text:
-    """The same text with a delimiter of one byte."""
-    if len(text.delimiter) == 1:
-        return text
-    stand_in = next((byte for byte in _STAND_INS if byte not in text.data), None)
-    if stand_in is None:
-        raise DataError(
-            f"{text.file} holds control characters and a delimiter '{text.written}': use a shorter one."
-        )
-    return _Text(text.file, text.data.replace(text.delimiter, stand_in), stand_in, text.written, text.quoting)
 
 
 def _names(first: list[str], options: Options, file: str) -> tuple[list[str], bool]:
@@ -197,7 +192,7 @@ def header(first: list[str]) -> list[str]:
     return names
 
 
-def _parsed(text: _Text, data: bytes, names: list[str]) -> pl.DataFrame:
+def _parsed(text: Text, data: bytes, names: list[str]) -> pl.DataFrame:
     schema = {name: pl.String() for name in names}
     if not data:
         return pl.DataFrame(schema=schema)
@@ -219,7 +214,7 @@ def _parsed(text: _Text, data: bytes, names: list[str]) -> pl.DataFrame:
     return frame
 
 
-def _misshapen(text: _Text, records: Records, wrong: npt.NDArray[np.int64], expected: int) -> pl.DataFrame:
+def _misshapen(text: Text, records: Records, wrong: npt.NDArray[np.int64], expected: int) -> pl.DataFrame:
     """The records with too few or too many fields; only the first few keep their text, as examples."""
     shown = [text.data[records.starts[i] : records.ends[i]].decode() for i in wrong[:EXAMPLES_KEPT]]
     counts = records.fields[wrong]
@@ -232,65 +227,82 @@ def _misshapen(text: _Text, records: Records, wrong: npt.NDArray[np.int64], expe
     return table.with_columns(reason=pl.when(few).then(pl.lit(TOO_FEW)).otherwise(pl.lit(TOO_MANY)))
 
 
-def _slowly(
-    text: _Text, naming: Callable[[list[str]], tuple[list[str], bool]], notes: tuple[str, ...]
-) -> RawTable:
-    """The rows of a text with misplaced quotes, record by record.
+def _carefully(
+    text: Text, blocks: Iterable[bytes], naming: Naming, names: list[str], before: int, rows: int
+) -> Iterator[RawTable]:
+    """The rows of a text with misplaced quotes, record by record, in tables of so many rows.
 
     A quote inside an unquoted field is a plain character, as nearly every program takes it. A quoted field that goes
     wrong within its line costs that row; one that goes wrong further down leaves it open where the row ends, and stops.
 
+    Args:
+        text: the first of it.
+        blocks: all of it, delimiters as in `text`.
+        naming: as in `split`.
+        names: of the columns if they are known; the first record is a row then.
+        before: lines of the file before it.
+        rows: the most of one table.
+
     Raises:
         DataError: a quoted field over several lines is broken or never closed.
     """
+    stream = io.BufferedReader(in_pieces.Blocks(blocks))
     reader = csv.reader(
-        io.TextIOWrapper(io.BytesIO(text.data), encoding="utf-8", newline="\n"),
+        io.TextIOWrapper(stream, encoding="utf-8", newline="\n"),
         delimiter=text.delimiter.decode(),
         strict=True,
     )
-    names: list[str] = []
-    good: list[list[str]] = []
-    lines: list[int] = []
-    bad: list[tuple[int, str, str]] = []
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            if reader.line_num > line or "end of data" in str(error) or not names:
-                raise DataError(
-                    f"Quotes do not fit together in {text.file}: the row that begins in line {line} opens a quote that "
-                    f"is not closed properly (noticed in line {reader.line_num}). If quotes are plain characters in "
-                    "this file, read it with quoting=False (--no-quoting)."
-                ) from None
-            bad.append((line, "quotes that do not fit together", str(error)))
-            continue
-        if not fields:
-            continue
-        fields = [text.restored(field) for field in fields]
-        if not names:
-            names, headless = naming(fields)
-            if not headless:
+    known, found, ended = bool(names), 0, False
+    while not ended:
+        good: list[list[str]] = []
+        lines: list[int] = []
+        bad: list[tuple[int, str, str]] = []
+        while len(good) + len(bad) < rows:
+            line = before + reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                ended = True
+                break
+            except csv.Error as error:
+                if before + reader.line_num > line or "end of data" in str(error) or not names:
+                    raise DataError(
+                        f"Quotes do not fit together in {text.file}: the row that begins in line {line} opens a quote "
+                        f"that is not closed properly (noticed in line {before + reader.line_num}). If quotes are "
+                        "plain characters in this file, read it with quoting=False (--no-quoting)."
+                    ) from None
+                bad.append((line, "quotes that do not fit together", str(error)))
                 continue
-        if len(fields) == len(names):
-            good.append(fields)
-            lines.append(line)
-        else:
-            reason = TOO_FEW if len(fields) < len(names) else TOO_MANY
-            bad.append((line, reason, f"{len(fields)} of {len(names)} fields: {text.written.join(fields)}"))
-    _refuse_no_rows(len(good) + len(bad), names, text.file)
-    return RawTable(
-        file=text.file,
-        frame=pl.DataFrame(good, schema={name: pl.String() for name in names}, orient="row"),
-        lines=pl.Series("line", lines, dtype=pl.Int64),
-        rejected=pl.DataFrame(bad, schema=REJECTED, orient="row").with_columns(
-            pl.col("value").str.slice(0, 80)
-        ),
-        rows=len(good) + len(bad),
-        notes=(*notes, f"{text.file} has quotes inside unquoted fields, which are taken as plain characters"),
-    )
+            if not fields:
+                continue
+            fields = [text.restored(field) for field in fields]
+            if not names:
+                names, headless = naming(fields)
+                if not headless:
+                    continue
+            if len(fields) == len(names):
+                good.append(fields)
+                lines.append(line)
+            else:
+                reason = TOO_FEW if len(fields) < len(names) else TOO_MANY
+                bad.append(
+                    (line, reason, f"{len(fields)} of {len(names)} fields: {text.written.join(fields)}")
+                )
+        found += len(good) + len(bad)
+        if ended and not good and not bad:
+            break
+        yield RawTable(
+            file=text.file,
+            frame=pl.DataFrame(good, schema={name: pl.String() for name in names}, orient="row"),
+            lines=pl.Series("line", lines, dtype=pl.Int64),
+            rejected=pl.DataFrame(bad, schema=REJECTED, orient="row").with_columns(
+                pl.col("value").str.slice(0, 80)
+            ),
+            rows=len(good) + len(bad),
+            notes=(f"{text.file} has quotes inside unquoted fields, which are taken as plain characters",),
+        )
+    if not known:
+        _refuse_no_rows(found, names, text.file)
 
 
 def _refuse_no_rows(rows: int, names: list[str], file: str) -> None:
@@ -302,5 +314,12 @@ def _refuse_no_rows(rows: int, names: list[str], file: str) -> None:
 
 READERS = (
     # Asked last, it takes what no other reader knows, since it can say what is wrong with it.
-    Reader("delimited", "CSV, TSV and other delimited text", rank=9, recognises=lambda path: True, read=read),
+    Reader(
+        "delimited",
+        "CSV, TSV and other delimited text",
+        rank=9,
+        recognises=lambda path: True,
+        read=read,
+        pieces=pieces,
+    ),
 )

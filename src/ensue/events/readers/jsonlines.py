@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ensue.errors import DataError
-from ensue.events.readers import content
+from ensue.events.readers import content, in_pieces
+from ensue.events.readers.beside import unpacked_name
 from ensue.events.readers.table import REJECTED, Options, RawTable, Reader
 
 _CHUNK = 65_536
+_LATIN = "{} is read as Latin-1, since it is not UTF-8"
+
+Bad = tuple[int, str, str]
+"""Line, reason and value of a row that was set aside."""
+
+Chunk = tuple[list[pl.DataFrame], list[int], list[Bad]]
 
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 """Numbers stay text: a 30-digit integer, 1.0 and 1e3 are ids of their own, and no float rounds them."""
@@ -32,21 +39,61 @@ def read(path: Path, options: Options) -> RawTable:
     Raises:
         DataError: no text, or one JSON array instead of lines.
     """
-    file = path.name
     try:
-        frames, lines, bad = _read(path, "utf-8")
+        frames, lines, bad = _together(_chunks(path, "utf-8", _CHUNK))
         notes: tuple[str, ...] = ()
     except UnicodeDecodeError:
-        frames, lines, bad = _read(path, "latin-1")
-        notes = (f"{file} is read as Latin-1, since it is not UTF-8",)
+        frames, lines, bad = _together(_chunks(path, "latin-1", _CHUNK))
+        notes = (_LATIN.format(path.name),)
     if not frames:
-        if not bad:
-            raise DataError(f"{file} is empty: there is nothing to read.")
-        line, reason, value = bad[0]
-        raise DataError(
-            f"{file} has no JSON lines: line {line} is {reason} ({value!r}). Write one object per line."
+        raise _no_lines(path.name, bad)
+    return _table(path.name, pl.concat(frames, how="diagonal"), lines, bad, notes)
+
+
+def pieces(path: Path, options: Options, rows: int) -> Iterator[RawTable]:
+    """The rows of a JSON lines file piece by piece: together they are what `read` gives.
+
+    Every piece has the keys of the pieces before it, too.
+
+    Args:
+        path: the file.
+        options: as for `read`.
+        rows: about how many rows make a piece.
+    """
+    writing = in_pieces.writing_of(path)
+    if not writing.plain:
+        yield read(path, options)
+        return
+    notes = (_LATIN.format(path.name),) if writing.encoding == "latin-1" else ()
+    keys: dict[str, None] = {}
+    waiting: list[Bad] = []
+    for frames, lines, bad in _chunks(path, writing.encoding, rows):
+        waiting += bad
+        if not frames and not keys:
+            continue
+        frame = frames[0] if frames else pl.DataFrame(schema={key: pl.String() for key in keys})
+        frame = frame.with_columns(
+            pl.lit(None, dtype=pl.String).alias(key) for key in keys if key not in frame.columns
         )
-    frame = pl.concat(frames, how="diagonal")
+        keys |= dict.fromkeys(frame.columns)
+        yield _table(path.name, frame, lines, waiting, notes)
+        waiting = []
+    if not keys:
+        raise _no_lines(path.name, waiting)
+
+
+def _no_lines(file: str, bad: list[Bad]) -> DataError:
+    if not bad:
+        return DataError(f"{file} is empty: there is nothing to read.")
+    line, reason, value = bad[0]
+    return DataError(
+        f"{file} has no JSON lines: line {line} is {reason} ({value!r}). Write one object per line."
+    )
+
+
+def _table(
+    file: str, frame: pl.DataFrame, lines: list[int], bad: list[Bad], notes: tuple[str, ...]
+) -> RawTable:
     return RawTable(
         file=file,
         frame=frame,
@@ -57,13 +104,24 @@ def read(path: Path, options: Options) -> RawTable:
     )
 
 
-def _read(path: Path, encoding: str) -> tuple[list[pl.DataFrame], list[int], list[tuple[int, str, str]]]:
+def _together(chunks: Iterable[Chunk]) -> Chunk:
     frames: list[pl.DataFrame] = []
     lines: list[int] = []
-    bad: list[tuple[int, str, str]] = []
+    bad: list[Bad] = []
+    for some, numbers, odd in chunks:
+        frames += some
+        lines += numbers
+        bad += odd
+    return frames, lines, bad
+
+
+def _chunks(path: Path, encoding: str, size: int) -> Iterator[Chunk]:
+    """The rows of so many lines at a time: at most one frame, the lines of its rows, and what is no row."""
     numbered = enumerate(_lines(path), start=1)
-    while chunk := list(itertools.islice(numbered, _CHUNK)):
+    while chunk := list(itertools.islice(numbered, size)):
         rows: list[dict[str, Any]] = []
+        lines: list[int] = []
+        bad: list[Bad] = []
         for number, line in chunk:
             text = line.decode(encoding).strip(" \t\r\n")
             if not text:
@@ -74,10 +132,11 @@ def _read(path: Path, encoding: str) -> tuple[list[pl.DataFrame], list[int], lis
             else:
                 rows.append(row)
                 lines.append(number)
+        frames = []
         if rows:
             keys = dict.fromkeys(itertools.chain.from_iterable(rows))
-            frames.append(pl.DataFrame(rows, schema={key: pl.String() for key in keys}, orient="row"))
-    return frames, lines, bad
+            frames = [pl.DataFrame(rows, schema={key: pl.String() for key in keys}, orient="row")]
+        yield frames, lines, bad
 
 
 def _row(text: str) -> tuple[dict[str, Any] | None, str]:
@@ -127,8 +186,17 @@ def _lines(path: Path) -> Iterator[bytes]:
 def _recognises(path: Path) -> bool:
     """Text that begins with a brace, or a .jsonl, .ndjson or .json file."""
     start = content.head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-    named = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))
+    named = unpacked_name(path).lower().endswith((".jsonl", ".ndjson", ".json"))
     return start[:1] == b"{" or (named and b"\0" not in start)
 
 
-READERS = (Reader("jsonlines", "JSON lines, one object a line", rank=2, recognises=_recognises, read=read),)
+READERS = (
+    Reader(
+        "jsonlines",
+        "JSON lines, one object a line",
+        rank=2,
+        recognises=_recognises,
+        read=read,
+        pieces=pieces,
+    ),
+)

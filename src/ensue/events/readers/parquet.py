@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -42,8 +43,42 @@ def read(path: Path, options: Options) -> RawTable:
     )
 
 
+def pieces(path: Path, options: Options, rows: int) -> Iterator[RawTable]:
+    """The rows of a Parquet file piece by piece: together they are what `read` gives.
+
+    Args:
+        path: the file.
+        options: as for `read`.
+        rows: how many rows make a piece.
+    """
+    with path.open("rb") as file:
+        packed = file.read(4) != _MAGIC
+    if packed:  # its end, where Parquet begins, is known once all of it is unpacked
+        yield read(path, options)
+        return
+    found = 0
+    try:
+        whole = pl.scan_parquet(path)
+        while (frame := whole.slice(found, rows).collect()).height:
+            yield RawTable(
+                file=path.name,
+                frame=frame,
+                lines=pl.int_range(found + 1, found + frame.height + 1, dtype=pl.Int64, eager=True).alias(
+                    "line"
+                ),
+                rejected=pl.DataFrame(schema=REJECTED),
+                rows=frame.height,
+            )
+            found += frame.height
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path.name} is a broken Parquet file ({first}): write or copy it again.") from None
+    if not found:
+        read(path, options)  # says what is wrong with it
+
+
 def _recognises(path: Path) -> bool:
     return content.head(path, 4) == _MAGIC
 
 
-READERS = (Reader("parquet", "Parquet", rank=1, recognises=_recognises, read=read),)
+READERS = (Reader("parquet", "Parquet", rank=1, recognises=_recognises, read=read, pieces=pieces),)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ensue.events.readers import content
+from ensue.events.readers.beside import unpacked_name
 from ensue.events.readers.table import Options, RawTable, Reader, rejected
 
 _GAP = r"[^ \t\r]+"
@@ -47,7 +48,7 @@ def read(path: Path, options: Options) -> RawTable:
 
 def _recognises(path: Path) -> bool:
     """A .txt file whose first lines are spaced words in varying number, without any other delimiter."""
-    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+    if not unpacked_name(path).lower().endswith(".txt"):
         return False
     lines = [line.split() for line in content.head(path).split(b"\n")[:200] if line.strip()]
     head = content.head(path)

@@ -40,6 +40,7 @@ class RawTable:
         columns: canonical column -> name in the source, if the format fixes them.
         items: what the files beside it tell of items.
         notes: what was decided on the caller's behalf.
+        parts: where several files are one table, each with the number of lines before it: `lines` count on.
     """
 
     file: str
@@ -50,6 +51,14 @@ class RawTable:
     columns: dict[str, str] | None = None
     items: pl.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file of a line of the table, and the line there."""
+        name, before = next(
+            ((name, before) for name, before in reversed(self.parts) if before < line), (self.file, 0)
+        )
+        return name, line - before
 
 
 @dataclass(frozen=True)
