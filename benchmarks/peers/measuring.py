@@ -263,3 +263,26 @@ PACKAGES = {
     "keras": ("keras", "tensorflow-cpu"),
 }
 """What is installed of each peer, and the libraries whose versions count."""
+
+
+def prepared_line(peer: str, sequences: int, events: int, taken: Stopwatch, peak: float) -> None:
+    """Prints the line of a preparation.
+
+    Args:
+        peer: its name.
+        sequences: that came out.
+        events: that went in.
+        taken: how long it took.
+        peak: the most memory of the process, in megabytes.
+    """
+    row = {
+        "peer": peer,
+        "version": version(PACKAGES[peer][0]),
+        "sequences": sequences,
+        "events": events,
+        "seconds": round(taken.seconds, 2),
+        "cpu_seconds": round(taken.cpu_seconds, 2),
+        "events_per_second": round(events / taken.seconds),
+        "peak_rss_mb": round(peak, 1),
+    }
+    print(json.dumps(row), flush=True)

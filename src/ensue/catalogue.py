@@ -63,7 +63,7 @@ class Catalogue:
         """
         counted = log.frame.group_by("item").len().sort(["len", "item"], descending=[True, False])
         ids = counted["item"].rename("item")
-        return cls(ids, counted["len"].cast(pl.Int64).to_numpy(), _aligned(ids, log.items))
+        return cls(ids, counted["len"].cast(pl.Int64).to_numpy(), aligned(ids, log.items))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -133,11 +133,11 @@ class Catalogue:
         ids = pl.concat([self.ids.rename("item"), new["item"].cast(pl.String)])
         counts = np.concatenate([self.counts, np.zeros(len(new), dtype=np.int64)])
         if self.features is None:
-            return Catalogue(ids, counts, _aligned(ids, new) if len(new.columns) > 1 else None)
-        return Catalogue(ids, counts, _aligned(ids, pl.concat([self.features, new], how="diagonal")))
+            return Catalogue(ids, counts, aligned(ids, new) if len(new.columns) > 1 else None)
+        return Catalogue(ids, counts, aligned(ids, pl.concat([self.features, new], how="diagonal")))
 
 
-def _aligned(ids: pl.Series, items: pl.DataFrame | None) -> pl.DataFrame | None:
+def aligned(ids: pl.Series, items: pl.DataFrame | None) -> pl.DataFrame | None:
     """One row of features per id, in the order of `ids`; null where nothing is known."""
     if items is None:
         return None

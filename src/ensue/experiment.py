@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ensue.errors import ConfigError, EnsueError, MissingExtraError, nearest
+from ensue.events.cleaning import Cleaning
+from ensue.events.filtering import Filters
+from ensue.events.sessions.rule import Sessions
+from ensue.events.shaping import Shape, with_gap
 from ensue.metrics import metric
 from ensue.model import Model, models
 
@@ -54,7 +58,8 @@ class Sequencing:
 
     Attributes:
         by: "user", or "session".
-        session_gap: cut sessions where more than this many seconds pass; 0 keeps the log's own sessions.
+        session_gap: cut sessions where more than this many seconds pass, as `gap` of the sessions says it too; 0 leaves
+            it to them.
     """
 
     by: Literal["user", "session"] = "user"
@@ -106,6 +111,9 @@ class Experiment:
     Attributes:
         data: where the log comes from.
         sequences: what a sequence is.
+        events: what is done about duplicates, returns, repeats and ties in time.
+        filters: which events count, and which users and items are learnt from.
+        sessions: how the log is cut into sessions.
         split: how the log is split.
         evaluation: how models are measured.
         models: label -> settings of a model; the entry `model` names it where the label does not. Empty takes the
@@ -119,6 +127,9 @@ class Experiment:
 
     data: Data = Data()
     sequences: Sequencing = Sequencing()
+    events: Cleaning = field(default_factory=Cleaning)
+    filters: Filters = field(default_factory=Filters)
+    sessions: Sessions = field(default_factory=Sessions)
     split: Splitting = Splitting()
     evaluation: Evaluating = Evaluating()
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -129,6 +140,11 @@ class Experiment:
     keep_histories: bool = True
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    @property
+    def shape(self) -> Shape:
+        """What is done with the log before it is split."""
+        return Shape(self.events, self.filters, with_gap(self.sessions, self.sequences.session_gap))
 
     def to_json(self) -> dict[str, Any]:
         """The experiment as plain values; `experiment_of` makes the same one of them."""
@@ -175,7 +191,9 @@ def experiment_of(content: Mapping[str, Any], where: str = "experiment") -> Expe
         experiment = TypeAdapter(Experiment).validate_json(json.dumps(content, default=str))
         faults: list[str] = []
     except ValidationError as found:
-        faults = [_fault(error, content) for error in found.errors()]
+        faults = [
+            _fault(error, content) for error in found.errors() if "is-instance[Expr]" not in error["loc"]
+        ]
         experiment = None
     described = content.get("models", {})
     if isinstance(described, Mapping):
@@ -248,8 +266,14 @@ def _range_faults(experiment: Experiment) -> list[str]:
         "max_minutes": experiment.max_minutes,
         "sequences.session_gap": experiment.sequences.session_gap,
     }
+    try:
+        gap_is_fine = 0 <= experiment.sequences.session_gap < inf
+        shaped = (experiment if gap_is_fine else replace(experiment, sequences=Sequencing())).shape.faults()
+    except ConfigError as fault:
+        shaped = [f"sequences.session_gap, sessions.gap: {fault}"]
     shares = {"split.test": experiment.split.test, "split.validation": experiment.split.validation}
     return [
+        *shaped,
         *(
             f"{name} = {value:g}: must be a finite number from 0 up."
             for name, value in low.items()

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import polars as pl
 
 from ensue import artifacts, runtime
-from ensue.errors import ArtifactError, ConfigError, DataError, EnsueError, MissingExtraError, ModelError
+from ensue.errors import ConfigError, DataError, MissingExtraError, ModelError
 from ensue.evaluation import Evaluation, evaluate
 from ensue.events import datasets
 from ensue.events.audit import Audit, audit
+from ensue.events.filtering import Fitted
 from ensue.events.log import EventLog
+from ensue.events.readers.sql import name_of, without_secrets
 from ensue.events.simulate import demo_log
 from ensue.events.source import read
 from ensue.expected_ratings import answers_ratings, has_ratings
@@ -29,11 +31,17 @@ from ensue.model import Conditions, Model, Training, refit
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender
 from ensue.rating_evaluation import RatingEvaluation, evaluate_ratings
-from ensue.significance import Comparison, best_of
-from ensue.splits import Split, split
+from ensue.run_folder import FIGURES as FIGURES
+from ensue.run_folder import HISTORIES as HISTORIES
+from ensue.run_folder import MODELS as MODELS
+from ensue.run_folder import RESULTS as RESULTS
+from ensue.run_folder import comparison as comparison
+from ensue.run_folder import histories as histories
+from ensue.run_folder import load as load
+from ensue.run_folder import model_folder as model_folder
+from ensue.splits import TEST, Split, split
 from ensue.version import __version__
 
-RESULTS, HISTORIES, FIGURES, MODELS = "run.json", "histories.parquet", "figures.parquet", "models"
 SIMULATED = "simulated"
 
 
@@ -93,6 +101,7 @@ class Outcome:
         best: label of the one that was best on validation.
         folder: where it all lies.
         skipped: models that could not run, with the reason.
+        filtered: what filters took out of training, as fitted on the training part and on all before the test.
     """
 
     experiment: Experiment
@@ -103,6 +112,7 @@ class Outcome:
     best: str
     folder: Path
     skipped: Mapping[str, str]
+    filtered: Mapping[str, Fitted] = field(default_factory=dict)
 
     @property
     def recommender(self) -> Recommender:
@@ -113,14 +123,21 @@ class Outcome:
         """The whole outcome for programs; no user's id is in it."""
         return {
             "ensue": __version__,
-            "experiment": self.experiment.to_json(),
+            "experiment": _shown(self.experiment),
             "data": {"fingerprint": self.log.fingerprint(), "reading": self.log.reading.to_json()},
             "audit": self.audit.to_json(),
             "split": {"rule": self.split.name, "sizes": self.split.sizes, "leaks": self.split.leaks},
+            "filters": {name: fitted.to_json() for name, fitted in self.filtered.items()},
             "models": [rung.to_json() for rung in self.rungs],
             "best": self.best,
             "skipped": dict(self.skipped),
         }
+
+
+def _shown(experiment: Experiment) -> dict[str, Any]:
+    """An experiment as it may be kept and passed on: without the password of a database."""
+    source = without_secrets(experiment.data.source)
+    return replace(experiment, data=replace(experiment.data, source=source)).to_json()
 
 
 def load_log(data: Data, say: Callable[[str], None] | None = None) -> EventLog:
@@ -129,15 +146,19 @@ def load_log(data: Data, say: Callable[[str], None] | None = None) -> EventLog:
         return demo_log()
     if data.source in datasets.DATASETS and not Path(data.source).exists():
         return datasets.fetch(data.source, say=say)
-    return read(
-        data.source,
-        format=data.format or None,
-        columns=data.columns or None,
-        delimiter=data.delimiter or None,
-        quoting=data.quoting,
-        decimal=data.decimal,
-        time_unit=data.time_unit or None,
-    )
+    return read(data.source, **reading(data))
+
+
+def reading(data: Data) -> dict[str, Any]:
+    """How the source of an experiment is read, as `read` takes it."""
+    return {
+        "format": data.format or None,
+        "columns": data.columns or None,
+        "delimiter": data.delimiter or None,
+        "quoting": data.quoting,
+        "decimal": data.decimal,
+        "time_unit": data.time_unit or None,
+    }
 
 
 def run(
@@ -156,15 +177,15 @@ def run(
         EnsueError: nothing could be read, split or fitted; a model that cannot run alone is skipped and named.
     """
     if not isinstance(experiment, Experiment):
-        name = Path(experiment).name.split(".")[0] or "log"
+        name = name_of(str(experiment)) or "log"
         experiment = Experiment(data=Data(source=str(experiment)), out=f"runs/{name}")
     progress = progress or Silent()
     log = load_log(experiment.data, progress.say) if log is None else log
     for line in log.reading.lines():
         progress.say(line)
-    if experiment.sequences.session_gap:
-        log = log.with_sessions(experiment.sequences.session_gap)
-    by = experiment.sequences.by
+    by, shape = experiment.sequences.by, experiment.shape
+    shape.said(by)  # a rule that no model could keep is refused before any work
+    log = shape.apply(log, progress.say)
     found = audit(log, by)
     for line in found.lines():
         progress.say(line)
@@ -175,6 +196,7 @@ def run(
     )
     for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
         progress.say(f"split: {note}")
+    learnable, filtered = _learnable(experiment, parts, progress)
     folder = _folder(experiment)
     rungs: list[Rung] = []
     skipped: dict[str, str] = {}
@@ -182,14 +204,14 @@ def run(
     for label, settings in experiment.models.items():
         try:
             model = described_model(label, settings)
-            rungs.append(_rung(label, model, experiment, parts, folder, progress))
+            rungs.append(_rung(label, model, experiment, parts, learnable, folder, progress))
         except (MissingExtraError, ModelError) as fault:
             skipped[label] = str(fault)
             progress.say(f"{label}: left out. {fault}")
     if not rungs:
         raise ModelError("No model of this experiment could run: " + "; ".join(skipped.values()))
     best = _best(rungs)
-    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped)
+    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, filtered)
     if experiment.keep_histories:
         _kept(log, rungs, by).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
@@ -222,6 +244,29 @@ def _split(experiment: Experiment, log: EventLog) -> Split:
     return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
 
 
+def _learnable(
+    experiment: Experiment, parts: Split, progress: Progress
+) -> tuple[tuple[EventLog, EventLog], Mapping[str, Fitted]]:
+    """What of the training part, and of all before the test, is learnt from; and the filters, fitted on each."""
+    train, before = parts.train, parts.before_test
+    filters = experiment.filters
+    if not filters.fitted:
+        return (train, before), {}
+    fitted = {"train": filters.fit(train)}
+    if experiment.refit:
+        fitted["before_test"] = filters.fit(before)
+    for name, one in fitted.items():
+        for line in one.lines():
+            progress.say(f"{name.replace('_', ' ')}: {line}")
+    last = fitted.get("before_test", fitted["train"])
+    found = last.later(parts.log.where(parts.part == TEST))
+    progress.say(
+        f"test: {found['cold']:,} events are on items that are not learnt from, and misses; "
+        f"{found['not_learnt_from']:,} are of users that are not learnt from, and asked about by their histories"
+    )
+    return (fitted["train"].learnt_from(train), last.learnt_from(before)), fitted
+
+
 def _folder(experiment: Experiment) -> Path:
     """The folder of the run: new, empty, or of an earlier run."""
     if not experiment.out:
@@ -248,7 +293,13 @@ def _clear(folder: Path, experiment: Experiment) -> None:
 
 
 def _rung(
-    label: str, model: Model, experiment: Experiment, parts: Split, folder: Path, progress: Progress
+    label: str,
+    model: Model,
+    experiment: Experiment,
+    parts: Split,
+    learnable: tuple[EventLog, EventLog],
+    folder: Path,
+    progress: Progress,
 ) -> Rung:
     """One model: fitted, measured on validation, refitted, saved, loaded, tested."""
     began = time.monotonic()
@@ -256,7 +307,7 @@ def _rung(
     conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
     targets = experiment.evaluation.targets
     progress.say(f"{label}: {model.summary}")
-    training = Training.of(parts.train, by, seen)
+    training = Training.of(learnable[0], by, seen)
     validation = parts.examples("validation", training.catalogue, targets)
     usable = len(validation) > 0
     fitted = model.fit(replace(training, validation=validation if usable else None), conditions)
@@ -264,13 +315,12 @@ def _rung(
     wanted = metric(experiment.evaluation.choose_on)
     score = evaluate(fitted, validation, metrics=(wanted,)).value(wanted.name) if usable else None
     if experiment.refit and (parts.part == 1).any():
-        fitted = refit(model, fitted, Training.of(parts.before_test, by, seen), conditions)
+        fitted = refit(model, fitted, Training.of(learnable[1], by, seen), conditions)
     place = folder / MODELS / label
     fit_seconds = time.monotonic() - began
-    plain = experiment.to_json()
-    what = learnt(
-        parts.log, parts.before_test if experiment.refit else parts.train, plain["sequences"], plain["split"]
-    )
+    before = parts.before_test if experiment.refit else parts.train
+    what = learnt(parts.log, before, experiment.shape.said(by), experiment.to_json()["split"])
+    what["events"] = learnable[1 if experiment.refit else 0].n_events
     artifacts.save(fitted, place, facts={"validation": score, "label": label, "learnt": what})
     served = runtime.load(place)
     began = time.monotonic()
@@ -280,7 +330,6 @@ def _rung(
     test_seconds = time.monotonic() - began
     ratings = None
     if answers_ratings(served):
-        before = parts.before_test if experiment.refit else parts.train
         try:
             ratings = evaluate_ratings(served, examples, training=before if has_ratings(before) else None)
         except DataError as fault:
@@ -342,59 +391,3 @@ def _figures(rungs: list[Rung], metric: str) -> pl.DataFrame:
     name = metric if metric in rungs[0].test.metrics else rungs[0].test.metrics[0]
     columns = {f"{rung.label} {name}": rung.test.per_user[name] for rung in rungs}
     return pl.DataFrame(columns).sort(list(columns))
-
-
-def comparison(folder: str | Path, seed: int = 0) -> Comparison:
-    """How surely the best model of a run is better than each other one, from the figures that the run has kept.
-
-    Raises:
-        ArtifactError: the run kept no figures, or they are damaged.
-    """
-    path = Path(folder) / FIGURES
-    try:
-        table = pl.read_parquet(path)
-        named = [column.rsplit(" ", 1) for column in table.columns]
-        values = {label: table[f"{label} {name}"].cast(pl.Float64).to_numpy() for label, name in named}
-        return best_of(values, named[0][1], seed=seed)
-    except (OSError, pl.exceptions.PolarsError, ValueError, IndexError) as fault:
-        raise ArtifactError(f"{path} is missing or damaged: run the experiment anew ({fault}).") from fault
-
-
-def load(folder: str | Path, *, threads: int = 0) -> Recommender:
-    """A recommender from a run's folder (its best model) or from a model's own folder.
-
-    Raises:
-        ArtifactError: the folder is neither, or damaged.
-    """
-    return runtime.load(model_folder(folder), threads=threads)
-
-
-def model_folder(folder: str | Path) -> Path:
-    """The folder of the best model of a run; a model's own folder as it is."""
-    folder = Path(folder)
-    if not (folder / RESULTS).is_file():
-        return folder
-    try:
-        best = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["best"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as fault:
-        raise ArtifactError(f"{folder / RESULTS} is damaged ({fault}): run the experiment anew.") from fault
-    place = folder / MODELS / str(best)
-    if place.parent.resolve() != (folder / MODELS).resolve():
-        raise ArtifactError(f"{folder / RESULTS} names a model outside its run: {best!r}.")
-    return place
-
-
-def histories(folder: str | Path) -> pl.DataFrame:
-    """The users' histories that a run kept, oldest first.
-
-    Returns:
-        Columns `user` and `item`; `session` of a run by sessions, else `time` of a log with times; and others that its
-            models read.
-
-    Raises:
-        EnsueError: the run kept none.
-    """
-    path = Path(folder) / HISTORIES
-    if not path.is_file():
-        raise EnsueError(f"{folder} keeps no histories: give --history, or run with keep_histories = true.")
-    return pl.read_parquet(path)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ensue import placing
 from ensue.batching import Items, ranges
-from ensue.catalogue import UNKNOWN, Catalogue
+from ensue.catalogue import UNKNOWN, Catalogue, aligned
 from ensue.errors import DataError
 from ensue.growing import GrowingArray, GrowingTable
 from ensue.model import Training
@@ -119,11 +119,12 @@ class Writer:
         self.events += len(items)
         self.sequences += len(chunk)
 
-    def fitted(self, ids: pl.Series) -> tuple[Catalogue, Items]:
+    def fitted(self, ids: pl.Series, items: pl.DataFrame | None = None) -> tuple[Catalogue, Items]:
         """The catalogue of what was added, as `Catalogue.fit` orders it, and what makes its indices of the chunks'.
 
         Args:
             ids: `[n_items]` the item of each index of the chunks.
+            items: what is known of items, or None.
 
         Returns:
             The catalogue, without items that never occurred, and `[n_items]` their indices in it, or -1.
@@ -132,7 +133,7 @@ class Writer:
         kept = numbered.filter(pl.col("events") > 0).sort(["events", "item"], descending=[True, False])
         codes = np.full(len(ids), UNKNOWN, dtype=np.int32)
         codes[kept["code"].to_numpy()] = np.arange(kept.height, dtype=np.int32)
-        return Catalogue(kept["item"], kept["events"].to_numpy()), codes
+        return Catalogue(kept["item"], kept["events"].to_numpy(), aligned(kept["item"], items)), codes
 
     def finish(
         self,
@@ -174,7 +175,7 @@ class Writer:
             frame = catalogue.ids.rename("item").to_frame() if frame is None else frame
             frame = frame.with_columns(pl.Series("training_events", catalogue.counts))
             frame.write_parquet(self.fresh / ITEMS)
-            asked = _sampled(validation, validation_targets)
+            asked = sampled(validation, validation_targets)
             if asked is not None:
                 _write_examples(asked, self.fresh)
             said = self._described(catalogue, asked, exclude_seen, split, dict(facts or {}))
@@ -296,7 +297,7 @@ def _chunks(sequences: Sequences) -> Iterator[Sequences]:
         first = last
 
 
-def _sampled(examples: Examples | None, most: int) -> Examples | None:
+def sampled(examples: Examples | None, most: int) -> Examples | None:
     """Evenly spread examples, their histories without the events that none of them has; None for none."""
     if examples is None or not len(examples):
         return None

@@ -24,11 +24,13 @@ from ensue.batching import Ints, Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
 from ensue.events.log import EventLog
-from ensue.sequences import Queries, context_of, ratings_of, times_of, units
+from ensue.sequences import Queries, Units, context_of, ratings_of, times_of, units
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 TARGETS = ("successive", "last")
+LEAKS = "training holds events that are later than other users' test events"
+"""What a split that cuts each sequence by itself lets training see."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,7 @@ class Split:
         by: "user" or "session": what a sequence is.
         leaks: what this rule lets training see of the future, or "" if nothing.
         notes: counts that the rule set aside or left in training.
+        short: sequences that are too short for a test event.
     """
 
     log: EventLog
@@ -96,6 +99,7 @@ class Split:
     by: str = "user"
     leaks: str = ""
     notes: tuple[str, ...] = ()
+    short: int = 0
 
     def __post_init__(self) -> None:
         if len(self.part) != self.log.n_events:
@@ -117,6 +121,10 @@ class Split:
     def sizes(self) -> dict[str, int]:
         """Events in each part; they add up to the log."""
         return {name: int((self.part == code).sum()) for name, code in PARTS.items()}
+
+    def n_targets(self, part: str) -> int:
+        """How many examples `examples` would give, all targets taken."""
+        return len(_with_history(units(self.log, self.by), np.flatnonzero(self.part == PARTS[part]))[0])
 
     def examples(self, part: str, catalogue: Catalogue, targets: str = "successive") -> Examples:
         """The targets of one part, each with all that came before it in its sequence.
@@ -157,11 +165,7 @@ def examples_at(
         protocol: how the targets were chosen, in words.
     """
     unit = units(log, by)
-    places = np.sort(unit.places[positions])
-    sequence = np.searchsorted(unit.offsets, places, side="right") - 1
-    asked = places > unit.offsets[sequence]
-    without_history = int((~asked).sum())
-    places, sequence = places[asked], sequence[asked]
+    places, sequence, without_history = _with_history(unit, positions)
     if targets == "last" and len(places):
         last = np.append(sequence[1:] != sequence[:-1], True)
         places, sequence = places[last], sequence[last]
@@ -193,6 +197,19 @@ def examples_at(
         by=by,
         target_ratings=None if rating is None else rating[unit.order[places]],
     )
+
+
+def _with_history(unit: Units, positions: Ints) -> tuple[Ints, Ints, int]:
+    """The places in `unit.order` of events that are not the first of their sequence, those sequences, and the others.
+
+    Args:
+        unit: the sequences.
+        positions: places in the log.
+    """
+    places = np.sort(unit.places[positions])
+    sequence = np.searchsorted(unit.offsets, places, side="right") - 1
+    asked = places > unit.offsets[sequence]
+    return places[asked], sequence[asked], int((~asked).sum())
 
 
 def temporal(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str = "user") -> Split:
@@ -241,10 +258,15 @@ def at_times(
         raise DataError(
             f"No event lies at or after {_stamp(test_from)}, so nothing can be tested: take a later cut."
         )
+    return Split(log, part, temporal_name(test_from, validation_from), by)
+
+
+def temporal_name(test_from: float, validation_from: float | None = None) -> str:
+    """A global temporal split in words, its times in microseconds since 1970 UTC."""
     name = f"global temporal, test from {_stamp(test_from)}"
     if validation_from is not None and validation_from < test_from:
         name += f", validation from {_stamp(validation_from)}"
-    return Split(log, part, name, by)
+    return name
 
 
 def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Split:
@@ -259,9 +281,23 @@ def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Spl
     if validation:
         part[unit.order[ends[lengths >= 3] - 2]] = VALIDATION
     short = int((lengths < 2).sum())
-    notes = (f"{short} {by}s with a single event stay in training and are not tested",) if short else ()
-    leaks = "training holds events that are later than other users' test events"
-    return Split(log, part, "leave last out", by, leaks, notes)
+    return Split(log, part, "leave last out", by, LEAKS, short_notes("last", short, len(lengths), by), short)
+
+
+def short_notes(rule: str, short: int, sequences: int, by: str) -> tuple[str, ...]:
+    """What is said of sequences that are too short for a test event.
+
+    Args:
+        rule: "last" or "ratio".
+        short: how many are.
+        sequences: of so many.
+        by: what a sequence is.
+    """
+    if not short:
+        return ()
+    if rule == "last":
+        return (f"{short} {by}s with a single event stay in training and are not tested",)
+    return (f"{short} of {sequences} {by}s are too short for a test part and stay in training",)
 
 
 def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str = "user") -> Split:
@@ -287,20 +323,9 @@ def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str 
         from_end <= tests, TEST, np.where(from_end <= tests + validations, VALIDATION, TRAIN)
     )
     short = int((n_test == 0).sum())
-    notes = (
-        (f"{short} of {len(lengths)} {by}s are too short for a test part and stay in training",)
-        if short
-        else ()
-    )
-    leaks = "training holds events that are later than other users' test events"
-    return Split(
-        log,
-        part.astype(np.uint8),
-        f"by {by}, last {test:g} test, {validation:g} validation",
-        by,
-        leaks,
-        notes,
-    )
+    name = f"by {by}, last {test:g} test, {validation:g} validation"
+    notes = short_notes("ratio", short, len(lengths), by)
+    return Split(log, part.astype(np.uint8), name, by, LEAKS, notes, short)
 
 
 RULES: dict[str, Callable[..., Split]] = {"temporal": temporal, "last": last_out, "ratio": ratio}

@@ -98,3 +98,40 @@ def test_a_data_set_in_a_folder_is_checked_and_said(ask: Ask, data_dir: Path) ->
     assert status == 0
     assert "100,000 events of 943 users on 1,682 items" in out
     assert "Its checksum is right" in out
+
+
+def test_an_audit_says_all_five_parts_and_writes_a_page(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
+    page = tmp_path / "audit.html"
+    status, out, err = ask("data", "audit", ring_csv, "--html", page)
+    assert (status, err) == (0, "")
+    for head in (
+        "What it is",
+        "What is wrong",
+        "What leaks",
+        "Whether order says anything",
+        "What follows",
+    ):
+        assert f"{head}\n" in out
+    assert "too little to say whether order matters: 20 users could be tested, 30 are needed" in out
+    assert f"The page is {page}." in out
+    written = page.read_text(encoding="utf-8")
+    assert written.startswith("<!doctype html>")
+    assert "Audit of ring.csv" in written
+    assert "u07" not in written
+    assert "u07" not in out
+
+
+def test_an_audit_without_the_shuffle_test_and_as_json(ask: Ask, ring_csv: Path) -> None:
+    found = json.loads(ask("data", "audit", ring_csv, "--no-order", "--json")[1])
+    assert found["order"] is None
+    assert found["test"]["users"] > 0
+    assert {"fingerprint", "reading", "audit", "profile", "faults", "leaks", "row_order"} <= set(found)
+    assert "u07" not in json.dumps(found)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_read(ask: Ask, tmp_path: Path) -> None:
+    for target in (tmp_path, tmp_path / "nowhere" / "audit.html"):
+        status, _, err = ask("data", "audit", "nothing.csv", "--html", target)
+        assert status == 2
+        assert "nothing.csv" not in err
+        assert "give a file in a folder that exists" in err

@@ -10,10 +10,14 @@ import typer
 
 from ensue.cli import prepare
 from ensue.cli.options import By, Json, Seed, SessionGap, Source, Unit, gathered, settings, whole
+from ensue.cli.shaping import Shaping
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.events.log import EventLog
+
+SLOW_EVENTS = 50_000
+"""From so many events on an audit tells how far it is."""
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
@@ -29,25 +33,60 @@ def data(context: typer.Context) -> None:
 @gathered
 def audit(
     source: Source,
+    shaping: Shaping,
     by: By = Unit.user,
     session_gap: SessionGap = 0.0,
+    order: Annotated[
+        bool,
+        typer.Option(
+            "--order/--no-order", help="Test on shuffled copies whether the order of events matters."
+        ),
+    ] = True,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as a page with plots too, which needs no network."),
+    ] = None,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Say what is in a log, and what defaults follow from it."""
-    from ensue.cli import terminal
-    from ensue.events.audit import audit as measure
+    """Say what a log is, what is wrong with it, what leaks, whether order matters, and what follows.
 
-    log = _read(source)
-    if session_gap:
-        log = log.with_sessions(session_gap)
-    found = measure(log, by.value)
+    Nothing that is written holds the id of a user.
+    """
+    from ensue.auditing import examine
+    from ensue.cli import progress, terminal
+    from ensue.progress import Silent
+
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):
+        raise ConfigError(f"{html} cannot be written: give a file in a folder that exists.")
+    shape = shaping.shape(session_gap)
+    log = shape.apply(_read(source))
+    fitted = shape.filters.fit(log)
+    how = progress.shown() if log.n_events >= SLOW_EVENTS else Silent()
+    found = examine(log, by.value, order=order, seed=seed, progress=how)
+    if html is not None:
+        from ensue.auditing.page import page_of
+
+        try:
+            html.write_text(page_of(found, log, Path(source.log).name or source.log), encoding="utf-8")
+        except OSError as fault:
+            raise ConfigError(f"{html} cannot be written: {fault.strerror or fault}.") from fault
     if as_json:
+        told = {"filters": fitted.to_json()} if fitted.steps else {}
         terminal.emit(
-            {"fingerprint": log.fingerprint(), "reading": log.reading.to_json(), "audit": found.to_json()}
+            {
+                "fingerprint": log.fingerprint(),
+                "reading": log.reading.to_json(),
+                **found.to_json(),
+                **told,
+            }
         )
         return
-    for line in [*log.reading.lines(), *found.lines(), f"fingerprint: {log.fingerprint()}"]:
+    last = f"fingerprint: {log.fingerprint()}"
+    for line in [*log.reading.lines(), *fitted.lines(), *found.lines(), last]:
         terminal.out(line)
+    if html is not None:
+        terminal.out(f"The page is {html}.")
 
 
 @app.command()

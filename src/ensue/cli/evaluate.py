@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -105,7 +105,7 @@ def evaluate(
     for line in log.reading.lines():
         shown.say(line)
     learnt = recommender.facts.get("learnt") or {}
-    parts, warning = _split(log, learnt, split, by)
+    parts, warning = _split(log, learnt, split, by, shown.say)
     if warning:
         shown.say(f"warning: {warning}")
     asked = parts.examples("test", recommender.catalogue, targets.value)
@@ -170,7 +170,13 @@ def _candidates(
     return found
 
 
-def _split(log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit | None) -> tuple[Split, str]:
+def _split(
+    log: EventLog,
+    learnt: Mapping[str, Any],
+    rule: Rule | None,
+    by: Unit | None,
+    say: Callable[[str], None],
+) -> tuple[Split, str]:
     """Which events are tested, and a warning if the model may have learnt from some of them.
 
     Args:
@@ -178,17 +184,18 @@ def _split(log: EventLog, learnt: Mapping[str, Any], rule: Rule | None, by: Unit
         learnt: what the model says of its training, `ladder.learnt`.
         rule: the split asked for, if any.
         by: what a sequence is, if it was said.
+        say: is told how the log is treated: as that of the training was.
     """
     import numpy as np
 
     from ensue.events.audit import audit
+    from ensue.events.shaping import Shape
     from ensue.splits import TEST, Split
     from ensue.splits import split as split_by
 
     sequences = learnt.get("sequences", {})
     unit = by.value if by is not None else sequences.get("by", "user")
-    if sequences.get("session_gap") and unit == "session":
-        log = log.with_sessions(sequences["session_gap"])
+    log = Shape.learnt(sequences).apply(log, say)
     same = learnt.get("log") == log.fingerprint()
     used = learnt.get("split") if same else None
     name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule and rule.value

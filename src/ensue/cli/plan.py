@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensue.cli.options import Rule, Source, Targets, Unit, count, names, number
+from ensue.cli.shaping import Shaping
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.experiment import Experiment
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What an experiment does with a log; what is not given is as in the file, or the default."""
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an experiment does with a shaped log; what is not given is as in the file, or the default."""
 
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Experiment file; options given here override it.")
@@ -54,6 +55,11 @@ class Choices:
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choices(Shaping, Plan):
+    """All that an experiment does with a log."""
+
+
 def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment:
     """The experiment that was asked for, checked as a whole.
 
@@ -65,6 +71,7 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
     Raises:
         ConfigError: a file or an option is wrong; all faults of the options are listed.
     """
+    from ensue.events.readers.sql import name_of
     from ensue.experiment import experiment_of, read_experiment
 
     file, log = choices.config, source.log
@@ -81,6 +88,11 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
     if not content["data"].get("source"):
         raise ConfigError(f'{file} names no log: add source = "events.csv" under [data].')
     _put(content, "sequences", _given(by=choices.by, session_gap=choices.session_gap))
+    if choices.sessions:  # a rule takes the place of the file's
+        content["sessions"] = {}
+        _put(content, "sequences", {"session_gap": choices.session_gap or 0.0})
+    for table, values in choices.content().items():
+        _put(content, table, values)
     _put(content, "split", _given(rule=choices.split))
     _put(content, "evaluation", _given(targets=choices.targets, exclude_seen=choices.exclude_seen))
     content |= _given(seed=choices.seed, max_minutes=choices.max_minutes, out=choices.out or None)
@@ -88,7 +100,7 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
         described = content.get("models") or {}
         content["models"] = {label: described.get(label, {}) for label in names(choices.models)}
     if not content.get("out"):
-        named = Path(file or content["data"]["source"]).name.split(".")[0] or "log"
+        named = name_of(str(file or content["data"]["source"])) or "log"
         content["out"] = f"runs/{named}{suffix}"
     return experiment_of(content, "The command line")
 

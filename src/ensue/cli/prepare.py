@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensue.cli.options import By, ExcludeSeen, Json, SessionGap, Source, Unit, gathered, number
-from ensue.errors import ConfigError
+from ensue.cli.shaping import Shaping
+from ensue.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from ensue.bounded import Wanted
     from ensue.events.audit import Audit
     from ensue.events.log import EventLog
+    from ensue.events.shaping import Shape
+    from ensue.experiment import Data
+    from ensue.progress import Progress
     from ensue.splits import Split
 
 EVENTS_AT_ONCE = 500_000
@@ -36,6 +41,7 @@ class Kept(StrEnum):
 @gathered
 def prepare(
     source: Source,
+    shaping: Shaping,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or prepared before.")],
     split: Annotated[
         Kept, typer.Option(help="How events are kept apart for a network to stop early on.")
@@ -57,34 +63,76 @@ def prepare(
     never learnt from: at most 5,000 of them are in the folder.
     """
     from ensue import ladder, prepared, preparing
+    from ensue.bounded import Wanted
     from ensue.cli import progress
     from ensue.events.audit import audit
     from ensue.model import Training
 
-    shown = progress.shown()
+    shown, shape = progress.shown(), shaping.shape(session_gap)
+    if _in_parts(source.data(source.log), shape):
+        cut = shape.sessions if shape.sessions != type(shape.sessions)() else None
+        wanted = Wanted(split.value, share, by.value, cut, exclude_seen, shape.said(by.value))
+        _by_parts(source.data(source.log), out, wanted, shown)
+        _told(out, prepared.describe(out), as_json)
+        return
     log = ladder.load_log(source.data(source.log), shown.say)
     for line in log.reading.lines():
         shown.say(line)
-    if session_gap:
-        log = log.with_sessions(session_gap)
+    log = shape.apply(log, shown.say)
     found = audit(log, by.value)
     seen = bool(found.advised("exclude_seen")) if exclude_seen is None else exclude_seen
     parts = _parts(log, found, split, share)
-    sequences = {"by": by.value, "session_gap": session_gap}
+    sequences = shape.said(by.value)
+    before = log if parts is None else parts.train
+    fitted = shape.filters.fit(before)
+    for line in fitted.lines():
+        shown.say(line)
+    training = Training.of(fitted.learnt_from(before), by.value, seen)
     if parts is None:
-        training, words, learnt = (
-            Training.of(log, by.value, seen),
-            "every event",
-            ladder.learnt(log, log, sequences),
-        )
+        words, learnt = "every event", ladder.learnt(log, log, sequences)
     else:
-        training, words = Training.of(parts.train, by.value, seen), parts.name
+        words = parts.name
         training = replace(training, validation=parts.examples("test", training.catalogue))
         learnt = ladder.learnt(log, parts.train, sequences)
         for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
             shown.say(f"split: {note}")
     preparing.write(training, out, split=words, facts={"learnt": learnt})
     _told(out, prepared.describe(out), as_json)
+
+
+def _in_parts(data: Data, shape: Shape) -> bool:
+    """Whether a log is prepared part by part: a file, folder or database that nothing is filtered out of.
+
+    Filters look at all of a log, and cleaning and short sessions count what they set aside: they hold it in memory.
+    """
+    from ensue.events.readers.sql import is_address
+    from ensue.events.shaping import Shape
+
+    plain = Shape(sessions=replace(shape.sessions, min_events=0))
+    return shape == plain and (is_address(data.source) or Path(data.source).expanduser().exists())
+
+
+def _by_parts(data: Data, out: Path, wanted: Wanted, shown: Progress) -> None:
+    """Prepares a log with little more than one of its parts in memory; what it needs on disk lies beside the folder."""
+    import shutil
+
+    from ensue import bounded, ladder, placing
+    from ensue.events.source import Stream
+    from ensue.events.spilled import spill
+
+    stream = Stream(data.source, **ladder.reading(data))
+    work = placing.beside(out)
+    try:
+        with shown.task("reading", 2 * stream.about()) as task:
+            log = spill(stream, work, tell=lambda count: task.advance(count, f"{stream.rows:,} rows"))
+        for line in log.reading.lines():
+            shown.say(line)
+        with shown.task("preparing", (2 if wanted.split == "none" else 3) * log.n_events) as task:
+            bounded.prepare(log, out, wanted, say=shown.say, tell=task.advance)
+    except OSError as fault:
+        raise DataError(f"{work.parent} cannot hold what is read: {fault.strerror or fault}.") from fault
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def simulated(

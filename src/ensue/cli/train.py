@@ -25,10 +25,12 @@ from ensue.cli.options import (
     number,
     settings,
 )
+from ensue.cli.shaping import Shaping
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.events.audit import Audit
+    from ensue.events.filtering import Filters
     from ensue.events.log import EventLog
     from ensue.model import Conditions, Model, Training
     from ensue.ranking import Recommender
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 @gathered
 def train(
     source: Source,
+    shaping: Shaping,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="Which model, see `ensue models`. [default: the preset's]")
     ] = "",
@@ -100,7 +103,7 @@ def train(
     from ensue.experiment import described_model
     from ensue.model import Conditions, Training
 
-    shown = progress.shown()
+    shown, shape = progress.shown(), shaping.shape(session_gap)
     own = settings(settings_ or [])
     if not model and preset is None:
         raise ConfigError(
@@ -119,7 +122,7 @@ def train(
         compile=compiled,
     )
     if prepared.is_prepared(source.log):
-        training, learnt = _opened(source, by, session_gap, exclude_seen, shown.say)
+        training, learnt = _opened(source, shaping, by, session_gap, exclude_seen, shown.say)
         described, minutes = _described(model, preset, own, training.sequences, shown.say)
         if max_minutes is None:
             conditions = replace(conditions, max_minutes=minutes)
@@ -130,17 +133,20 @@ def train(
         log = ladder.load_log(source.data(source.log), shown.say)
         for line in log.reading.lines():
             shown.say(line)
-        if session_gap:
-            log = log.with_sessions(session_gap)
+        log = shape.apply(log, shown.say)
         found = audit(log, by.value)
         seen = bool(found.advised("exclude_seen")) if exclude_seen is None else exclude_seen
-        whole = Training.of(log, found.by, seen)
+        fitted = shape.filters.fit(log)
+        for line in fitted.lines():
+            shown.say(line)
+        kept = fitted.learnt_from(log)
+        whole = Training.of(kept, found.by, seen)
         described, minutes = _described(model, preset, own, whole.sequences, shown.say)
         if max_minutes is None:
             conditions = replace(conditions, max_minutes=minutes)
-        recommender = _fit(described, log, found, whole, conditions)
-        learnt = ladder.learnt(log, log, {"by": by.value, "session_gap": session_gap})
-        events, last = log.n_events, log.frame["item"].tail(2).to_list()
+        recommender = _fit(described, log, shape.filters, found, whole, conditions)
+        learnt = ladder.learnt(log, log, shape.said(by.value)) | {"events": kept.n_events}
+        events, last = kept.n_events, kept.frame["item"].tail(2).to_list()
     folder = Path(out or f"trained/{described.name}")
     artifacts.save(recommender, folder, facts={"learnt": learnt})
     if as_json:
@@ -156,7 +162,12 @@ def train(
 
 
 def _opened(
-    source: Source, by: Unit, session_gap: float, seen: bool | None, say: Callable[[str], None]
+    source: Source,
+    shaping: Shaping,
+    by: Unit,
+    session_gap: float,
+    seen: bool | None,
+    say: Callable[[str], None],
 ) -> tuple[Training, dict[str, Any]]:
     """What a prepared folder holds to learn from, and what a model says of it.
 
@@ -168,6 +179,7 @@ def _opened(
     said = prepared.describe(source.log)
     learnt = {**said["facts"].get("learnt", {}), "prepared": said["fingerprint"]}
     settled = [f"--{name.replace('_', '-')}" for name in source.content()]
+    settled += shaping.given()
     settled += ["--session-gap"] if session_gap else []
     settled += ["--by"] if by is Unit.session and learnt.get("sequences", {}).get("by") != "session" else []
     if settled:
@@ -213,7 +225,9 @@ def _described(
     return described_model(name, taken | own), found.minutes
 
 
-def _fit(model: Model, log: EventLog, found: Audit, whole: Training, conditions: Conditions) -> Recommender:
+def _fit(
+    model: Model, log: EventLog, filters: Filters, found: Audit, whole: Training, conditions: Conditions
+) -> Recommender:
     """The model fitted on the whole log; a network stops early on a part of it first, to learn for how long.
 
     Both fits together keep to the minutes.
@@ -223,7 +237,7 @@ def _fit(model: Model, log: EventLog, found: Audit, whole: Training, conditions:
     if "patience" not in model.settings():
         return model.fit(whole, conditions)
     parts = _parts(log, found)
-    training = Training.of(parts.train, found.by, whole.exclude_seen)
+    training = Training.of(filters.fit(parts.train).learnt_from(parts.train), found.by, whole.exclude_seen)
     validation = parts.examples("test", training.catalogue)
     if not len(validation):
         conditions.progress.say("no event is left to stop early on: the network trains for all its epochs")
