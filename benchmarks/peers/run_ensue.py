@@ -88,9 +88,9 @@ def fitted(asked: Asked, training: Training, seconds: float) -> tuple[Recommende
     return sized(asked).fit(training, conditions), timing.loop
 
 
-def train(asked: Asked, log: EventLog) -> None:
+def train(asked: Asked) -> None:
     """Times the second fit of two; the first, of a few steps, warms up."""
-    training = Training.of(log)
+    training = Training.of(read(asked.file))
     sized(asked).fit(training, Conditions(device="cpu", threads=asked.threads, steps=WARMUP_STEPS))
     recommender, loop = fitted(asked, training, asked.seconds)
     facts = recommender.facts
@@ -130,8 +130,10 @@ def answer(asked: Asked, log: EventLog) -> None:
 
 def main(asked: Asked) -> None:
     """Does what is asked."""
-    log = read(asked.file)
-    (train if asked.what == "training" else answer)(asked, log)
+    if asked.what == "training":
+        train(asked)
+    else:
+        answer(asked, read(asked.file))
 
 
 if __name__ == "__main__":

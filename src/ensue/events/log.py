@@ -52,13 +52,16 @@ def ordered(frame: pl.DataFrame) -> pl.DataFrame:
 def _key(frame: pl.DataFrame) -> pl.Series | None:
     """One number for the user and the time of each event, which sorts nine times as fast; None where that fails.
 
-    It needs users that are numbers, times, no `order`, rows that rise, and that both fit into 63 bits.
+    It needs times, no `order`, rows that rise, and that both numbers fit into 63 bits.
     """
-    if not frame.height or not frame["user"].dtype.is_integer() or "order" in frame.columns:
+    if not frame.height or "order" in frame.columns or frame["time"].has_nulls():
         return None
-    if frame["time"].has_nulls() or not (frame["row"].diff().drop_nulls() > 0).all():
+    if not (frame["row"].diff().drop_nulls() > 0).all():
         return None
-    users, times = frame["user"].to_numpy().astype(np.int64), frame["time"].dt.epoch("us").to_numpy()
+    user = frame["user"]
+    if user.dtype == pl.String:
+        user = user.cast(pl.Enum(user.unique().sort())).to_physical()
+    users, times = user.to_numpy().astype(np.int64), frame["time"].dt.epoch("us").to_numpy()
     users, times = users - users.min(), times - times.min()
     unit = int(np.gcd.reduce(times)) or 1
     bits = int(times.max() // unit).bit_length()
