@@ -18,14 +18,14 @@ from ensue.events.faults import RATE_MOST, TIE_MOST, faults
 from ensue.events.findings import Finding, told
 from ensue.events.leaks import Ints, agreement, leaks
 from ensue.events.log import TIME, EventLog
-from ensue.events.profile import found_valley, profile, scale_of
+from ensue.events.profile import duration, found_valley, profile, scale_of
 
 
-def log_of(rows: Sequence[tuple[str, str, float]], **more: list[object]) -> EventLog:
+def log_of(rows: Sequence[tuple[str, str, float]], **more: Sequence[object]) -> EventLog:
     """Events (user, item, time in hours)."""
     values = [(user, item, round(hours * 3_600_000_000)) for user, item, hours in rows]
     frame = pl.DataFrame(values, schema={"user": pl.String, "item": pl.String, "time": TIME}, orient="row")
-    return EventLog.of(frame.with_columns(**{name: pl.Series(column) for name, column in more.items()}))
+    return EventLog.of(frame.with_columns(**{name: pl.Series(list(column)) for name, column in more.items()}))
 
 
 COUNTED = [
@@ -210,8 +210,8 @@ def test_gaps_are_between_events_of_one_user() -> None:
 
 def test_lengths_and_popularity_add_up() -> None:
     shape = profile(log_of(COUNTED))
-    assert shape.lengths.edges == (1, 2, 3, 4)
-    assert shape.lengths.counts == (0, 2, 1)
+    assert list(shape.lengths.edges) == [1, 2, 3, 4]
+    assert list(shape.lengths.counts) == [0, 2, 1]
     assert shape.popularity[-1] == (1.0, 1.0)
     assert shape.popularity[1] == (1 / 3, 5 / 7)
 
@@ -463,3 +463,15 @@ def test_findings_are_told_with_examples_and_what_was_not_found() -> None:
     assert line.endswith("--duplicates first keeps one of each")
     assert lines[lines.index(line) + 1] == "  e.g. row 6, item 'a', time 1970-01-04 00:00:00"
     assert lines[-1].startswith("looked for, and not found: suspicious times")
+
+
+def test_spans_are_said_in_the_unit_that_suits_them() -> None:
+    spans = {
+        1: "1 s",
+        90: "90 s",
+        1500: "25 min",
+        12_600: "3.5 h",
+        86_400 * 12: "12 days",
+        86_400 * 1038.8: "1,039 days",
+    }
+    assert {seconds: duration(seconds) for seconds in spans} == spans

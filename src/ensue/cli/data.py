@@ -91,17 +91,38 @@ def audit(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which data set: ml-100k.")],
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Which data set, such as ml-100k; all are listed without.")
+    ] = "",
     folder: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Take it from this folder, and from nowhere else.")
     ] = None,
+    listing: Annotated[
+        bool,
+        typer.Option("--list", help="List all data sets (whose name has NAME in it), and which are here."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch a public data set, check it, and keep it in the cache."""
-    from ensue.cli import terminal
+    """Fetch a public data set, check it, and keep it in the cache.
+
+    What cannot be downloaded, since it needs a login, is checked once its files are where the command says.
+    """
+    from ensue.cli import progress, terminal
     from ensue.events import datasets
 
-    log = datasets.fetch(name, folder, say=terminal.note)
+    if listing or not name:
+        if folder is not None:
+            raise ConfigError("--folder needs a NAME: it says where the files of one data set are.")
+        listed = [row for row in datasets.rows() if name.casefold() in row.dataset.name.casefold()]
+        if as_json:
+            terminal.emit({"datasets": [row.to_json() for row in listed]})
+            return
+        shown = terminal.table(*datasets.HEADER)
+        for row in listed:
+            terminal.row(shown, row.cells())
+        terminal.show(shown)
+        return
+    log = datasets.fetch(name, folder, say=terminal.note, progress=progress.shown())
     where = str(folder or datasets.locate(name))
     if as_json:
         sizes = {"events": log.n_events, "users": log.n_users, "items": log.n_items}
@@ -110,7 +131,9 @@ def fetch(
     terminal.out(
         f"{name}: {log.n_events:,} events of {log.n_users:,} users on {log.n_items:,} items, in {where}."
     )
-    terminal.out("Its checksum is right. Use it by its name: ensue run " + name)
+    known = datasets.DATASETS[name]
+    checked = "Its checksum is right" if known.content else f"It has what is published ({known.published()})"
+    terminal.out(f"{checked}. Use it by its name: ensue run {name}")
 
 
 app.command()(prepare.prepare)

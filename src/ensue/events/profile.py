@@ -87,7 +87,7 @@ class Profile:
     def lines(self) -> list[str]:
         """What `Audit.lines` does not say, in plain lines."""
         lines = [
-            f"repeats: {self.consecutive_repeats:.1%} of events repeat the item just before, "
+            f"of these: {self.consecutive_repeats:.1%} of events repeat the item just before, "
             f"{self.later_repeats:.1%} an earlier one"
         ]
         if self.gaps is not None:
@@ -159,7 +159,8 @@ def duration(seconds: float) -> str:
     """A time span in the unit that suits it: "90 s", "25 min", "3.5 h", "12 days"."""
     for size, unit in ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            many = seconds / size
+            return f"{many:,.0f} {unit}" if many >= 100 else f"{many:.3g} {unit}"
     return f"{seconds:.3g} s"
 
 
