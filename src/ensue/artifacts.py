@@ -2,7 +2,7 @@
 
     model.json            what it is: format, model, settings, facts, sizes, a checksum of every file and of itself
     catalogue.parquet     items in index order with their counts, titles and features
-    weights.safetensors   the arrays of a counting model, or the weights of a network
+    weights.safetensors   the arrays of a counting model, or the weights of a network and the table of its prior
     network.onnx          the graph that serves a network, weights inside
     vocabulary.parquet    the values that a network knows of columns that it reads beside items
     features.parquet      the values that it knows of features of items
@@ -38,6 +38,8 @@ from ensue.version import __version__
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
 VOCABULARY, FEATURES = "vocabulary", "features"
+PRIOR = "prior"
+"""What the description says under "scoring" of a prior that is added to what the graph answers."""
 TABLES = {VOCABULARY: "vocabulary.parquet", FEATURES: "features.parquet"}
 """Tables that a model may have, and the files that hold them."""
 LARGEST_DESCRIPTION = 16 * 1024 * 1024

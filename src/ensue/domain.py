@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ensue.features import FeatureArrays, Features
 from ensue.inputs import USER, Inputs
+from ensue.prior_table import Transitions
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Domain:
         features: how the features of its items are read; None for a network that reads none.
         items: the features of the `N` items.
         ratings: all of training, NaN where an event has none; None where the log has none.
+        prior: what has followed what, for a network with such a prior; None for others.
     """
 
     n_items: int
@@ -30,6 +32,7 @@ class Domain:
     features: Features | None = None
     items: FeatureArrays | None = None
     ratings: NDArray[np.float32] | None = None
+    prior: Transitions | None = None
 
     @classmethod
     def of(cls, n_items: int) -> Domain:

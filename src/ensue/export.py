@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.export import Dim
 
-from ensue.artifacts import FEATURES, VOCABULARY
+from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
@@ -47,6 +47,8 @@ class TorchScoring:
                 batch = Batch(fed["items"], network.items.n_items, fields)
                 answers = network.answers(batch, fed["rows"], fed["steps"])
                 scores[which] = network.scores(answers, scorer).cpu().numpy()
+        if network.prior is not None:
+            network.prior.leaning().add(scores, queries)
         network.train(was_training)
         return scores
 
@@ -60,6 +62,10 @@ class TorchScoring:
         if self.features is not None:
             settings["features"] = self.features.to_json()
             tables[FEATURES] = self.features.table()
+        if self.network.prior is not None:
+            leaning = self.network.prior.leaning()
+            settings[PRIOR] = leaning.to_json()
+            arrays |= leaning.arrays()
         return Parts(settings, arrays, to_onnx(self.network, self.inputs), tables)
 
 
@@ -67,7 +73,7 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
     Inputs `items [B, T]`, `rows [Q]`, `steps [Q]` (int64), and what the network reads beside them: `user [B]`, any
-    other column `[B, T]`; output `scores [Q, N]` (float32). Padding is `N`.
+    other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added. Padding is `N`.
 
     Args:
         network: trained; item vectors that are composed go in as the plain table that they make.

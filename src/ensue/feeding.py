@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from ensue.augment import Augmentation, Ragged, one_of, similar_items
-from ensue.batching import Ints, Stretches, pad, ranges
+from ensue.batching import Ints, Items, Stretches, pad, ranges
 from ensue.errors import ConfigError
 from ensue.inputs import USER, Inputs
-from ensue.network import Batch
-from ensue.sequences import Sequences
+from ensue.network import Asked, Batch
+from ensue.prior_table import Transitions
+from ensue.sequences import Queries, Sequences
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Feed:
         device: where it is trained.
         augmenting: what is done to rows first.
         ratings: whether ratings are trained.
+        prior: tables of these sequences, of which batches say what they ask; None asks nothing.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Feed:
         device: torch.device,
         augmenting: Augmenting = Augmenting(),
         ratings: bool = False,
+        prior: Transitions | None = None,
     ) -> None:
         self.sequences, self.inputs, self.device, self.augmenting = sequences, inputs, device, augmenting
         self.flat = inputs.flat(sequences)
         self.users = inputs.rows(sequences.users, len(sequences)) if USER in inputs.reads else None
         self.ratings = sequences.rating if ratings else None
+        self.prior = prior
         self.rng = np.random.default_rng(0)
         self.similar: NDArray[np.int32] | None = None
         if any(choice.uses_similar for choice in augmenting.choices):
@@ -106,6 +110,9 @@ class Feed:
         later = pad(self.sequences.items, starts + 1, ends + 1, n)
         fresh = None if stretches.fresh is None else torch.from_numpy(stretches.fresh).to(self.device)
         batch = self._tensors(items, later, self.inputs.padded(self.flat, starts, ends), starts, fresh)
+        if self.prior is not None:
+            begins = self.sequences.offsets[self._sequence(starts)]
+            batch = self._asking(batch, self.prior, self.sequences.items, (begins, starts, ends), starts)
         return batch if self.ratings is None else self._rated(batch, self.ratings, starts + 1, ends + 1)
 
     def _mixed(self, plain: Stretches, view: Ragged, begun: Ints) -> Batch:
@@ -130,9 +137,44 @@ class Feed:
         after = pad(view.items, starts + 1, ends + 1, n) if later else None
         flat = {name: values[view.places] for name, values in self.flat.items()}
         batch = self._tensors(items, after, self.inputs.padded(flat, starts, ends), begun)
+        if self.prior is not None and later:
+            shown = np.where(view.masked, np.int32(n), view.items)
+            batch = self._asking(batch, self.prior, shown, (starts, starts, ends), begun)
         if self.ratings is None or not later:
             return batch
         return self._rated(batch, self.ratings[view.places], starts + 1, ends + 1)
+
+    def _asking(
+        self, batch: Batch, table: Transitions, items: Items, at: tuple[Ints, Ints, Ints], begun: Ints
+    ) -> Batch:
+        """The batch with what it asks of a prior: after each event, the last items and what to leave out.
+
+        Args:
+            batch: of stretches of `items`.
+            table: the prior's.
+            items: flat; `N` for an event that is read as no item.
+            at: `[B]` each: from where a row may look back, where it starts, and where it ends.
+            begun: `[B]` places in the sequences that say whose rows they are.
+        """
+        first, starts, ends = at
+        n, back = self.sequences.n_items, np.arange(table.last)
+        rows, places = ranges(starts, ends)
+        asked = places[:, None] - back
+        held = asked >= first[rows][:, None]
+        recent = np.where(held, items[np.where(held, asked, places[:, None])], n)
+        folds = None if table.folds is None else table.folds[self._sequence(begun)][rows]
+        found = np.full((*batch.items.shape, table.last), -1, dtype=np.int64)
+        found[rows, places - starts[rows]] = table.rows(recent, folds)
+        begin = np.zeros(batch.items.shape, dtype=np.int64)
+        end = begin.copy()
+        begin[rows, places - starts[rows]], end[rows, places - starts[rows]] = first[rows], places + 1
+        histories = Queries(items, begin.ravel(), end.ravel(), n)
+        return replace(batch, asked=Asked(table, found, histories))
+
+    def _sequence(self, places: Ints) -> Ints:
+        """`[B]` the sequence that each place of the flat arrays belongs to."""
+        found: Ints = np.searchsorted(self.sequences.offsets, places, side="right") - 1
+        return found
 
     def _rated(self, batch: Batch, ratings: NDArray[np.float32], starts: Ints, ends: Ints) -> Batch:
         """The batch with the ratings of the items that came next."""
@@ -149,7 +191,7 @@ class Feed:
     ) -> Batch:
         """The batch of padded arrays, whose rows begin at these places of the flat arrays."""
         if self.users is not None:
-            arrays[USER] = self.users[np.searchsorted(self.sequences.offsets, begun, side="right") - 1]
+            arrays[USER] = self.users[self._sequence(begun)]
         return Batch(
             torch.from_numpy(items.astype(np.int64)).to(self.device),
             self.sequences.n_items,

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ensue.artifacts import FEATURES, VOCABULARY
+from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
 from ensue.domain import Domain
 from ensue.errors import ModelError
 from ensue.features import Features
 from ensue.inputs import Inputs
 from ensue.model import Training
+from ensue.prior_table import TOTALS, Leaning
 from ensue.ranking import Parts
 from ensue.sequences import Sequences
 
@@ -52,7 +53,12 @@ def of_saved(model: Any, parts: Parts, training: Training) -> tuple[Domain, dict
     levels = weights.get("rating.levels.levels")
     ratings = training.sequences.rating if levels is None else levels.numpy()
     catalogue = training.catalogue
-    domain = Domain(len(catalogue), catalogue.counts, inputs, ratings=ratings)
+    said = parts.settings.get(PRIOR)
+    known = (
+        None if said is None else Leaning.restored(said, parts.arrays, len(parts.arrays[TOTALS])).transitions
+    )
+    prior = model.transitions(training, known)
+    domain = Domain(len(catalogue), catalogue.counts, inputs, ratings=ratings, prior=prior)
     if not model.features:
         return domain, weights
     if catalogue.features is None:

@@ -60,14 +60,15 @@ class Lesson(nn.Module):
         network = self.network
         rating = network.rating
         with self._lower(batch.items.device):
-            first, second = network.pairs(batch) if rating is None else network.rated(batch)
+            first, second, *places = network.sought(batch) if rating is None else network.rated(batch)
         first, count = first.float(), len(first)
         if count == 0:
             return first.sum(), 0
         if rating is not None:
             return rating.lost(first, second) * count, count
         loss = cast(Loss, self.loss)
-        return loss(first, second, torch.ones_like(first[:, 0]), network.scorer()) * count, count
+        scorer = network.scorer().told(network.told(batch, *places))
+        return loss(first, second, torch.ones_like(first[:, 0]), scorer) * count, count
 
     def _lower(self, device: torch.device) -> AbstractContextManager[Any]:
         return nullcontext() if self.kind is None else torch.autocast(device.type, dtype=self.kind)

@@ -31,12 +31,14 @@ class Training:
         catalogue: fitted on the same events.
         validation: examples that a network stops early on; None trains for the full length.
         exclude_seen: the rule the recommender will answer by, which validation uses too.
+        counted: sequences of other users, from which a model that goes on only counts; None where there are none.
     """
 
     sequences: Sequences
     catalogue: Catalogue
     validation: Examples | None = None
     exclude_seen: bool = True
+    counted: Sequences | None = None
 
     @classmethod
     def of(cls, log: EventLog, by: str = "user", exclude_seen: bool = True) -> Training:

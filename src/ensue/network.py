@@ -9,19 +9,53 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ensue.batching import Ints
 from ensue.dropout import Dropout
 from ensue.item_vectors import ItemVectors
+from ensue.prior import Prior, Told
+from ensue.prior_table import Transitions
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head, Scorer
+from ensue.sequences import Queries
 from ensue.side import Side, Users
 
 State = tuple[Tensor, ...]
 """What a network carries from one event to the next: tensors whose first axis is `B`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What the events of a batch ask of a prior.
+
+    Attributes:
+        table: from which it is taken, own counts left out.
+        rows: `[B, T, L]` rows of the table after each event, -1 for none.
+        histories: `[B x T]` what came up to each event, and nothing for padding.
+    """
+
+    table: Transitions
+    rows: Ints
+    histories: Queries
+
+
+class Sought(NamedTuple):
+    """What a batch trains.
+
+    Attributes:
+        queries: `[M, D]`.
+        targets: `[M]` the item that each is to find.
+        places: `[M]` place in the flattened rows of the event before the target; -1 where no event of the row is.
+    """
+
+    queries: Tensor
+    targets: Tensor
+    places: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +72,7 @@ class Batch:
         later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
         trained: `[M]` places in the flattened rows that have a later item; worked out where the batch is made, since a
             device would have to be waited for. None works it out.
+        asked: of a prior; in training with one only. It lies on the host.
     """
 
     items: Tensor
@@ -47,6 +82,7 @@ class Batch:
     fresh: Tensor | None = None
     later_rating: Tensor | None = None
     trained: Tensor | None = None
+    asked: Asked | None = None
 
     @property
     def time(self) -> Tensor | None:
@@ -98,6 +134,8 @@ class Network(nn.Module):
         side: encoder of other columns, whose vectors are added to those of the items; None reads none.
         users: what is learnt of each user; None for a network that knows no users.
         rating: reads scores as ratings; None for a network of next items.
+        prior: adds what the last items have been followed by; None adds nothing. `forward` is without it: it is added
+            to what a graph answers.
     """
 
     causal: bool = True
@@ -111,6 +149,7 @@ class Network(nn.Module):
         side: Side | None = None,
         users: Users | None = None,
         rating: RatingHead | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -120,6 +159,7 @@ class Network(nn.Module):
         self.side = side
         self.users = users
         self.rating = rating
+        self.prior = prior
         self.input_scale = items.width**0.5
 
     @property
@@ -152,14 +192,35 @@ class Network(nn.Module):
         return self.states(batch)[rows, steps]
 
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What a batch trains: queries `[M, D]` and the items `[M]` that came next."""
+        """What a batch trains: queries `[M, D]`, and the items `[M]` that they are to find."""
+        queries, targets, _ = self.sought(batch)
+        return queries, targets
+
+    def sought(self, batch: Batch) -> Sought:
+        """What a batch trains: after each event, the item that came next."""
         if batch.later is None:
             raise ValueError("a training batch holds the items one step later")
         flat = batch.trained
         if flat is None:
             flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
         states = self.states(batch)
-        return states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat]
+        return Sought(states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat], flat)
+
+    def told(self, batch: Batch, places: Tensor) -> Told | None:
+        """The prior of what a batch trains; None for a network without one.
+
+        Args:
+            batch: in training.
+            places: `[M]`, as `sought` gives them.
+        """
+        if self.prior is None:
+            return None
+        if batch.asked is None:
+            raise ValueError("a training batch of a network with a prior says what is asked of it")
+        at = places.cpu().numpy()
+        rows = batch.asked.rows.reshape(-1, batch.asked.rows.shape[-1])
+        histories = batch.asked.histories[np.maximum(at, 0)]
+        return Told(self.prior, batch.asked.table, np.where(at[:, None] < 0, -1, rows[at]), histories)
 
     def rated(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What a batch trains of ratings: scores `[M]` of the items that came next, and their ratings `[M]`."""

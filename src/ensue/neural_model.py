@@ -26,6 +26,8 @@ from ensue.model import Conditions, Model, Training
 from ensue.network import Encoder, Network
 from ensue.optimisation import apart, rate
 from ensue.optimizers import optimizer_of
+from ensue.prior import Prior
+from ensue.prior_table import Transitions
 from ensue.ranking import Parts, Recommender
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head
@@ -33,10 +35,12 @@ from ensue.sequences import Sequences
 from ensue.side import Side, Users
 from ensue.suiting import choices
 from ensue.training import Trainer
+from ensue.transitions import transition_counts
 from ensue.wanted import Wanted
 
 ITEM_VECTORS = ("learnt", "hashed", "one-hot")
 PERSONAL = ("none", "embedding", "adapter")
+PRIORS = ("none", "rules")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,15 @@ class NeuralModel(Model):
             one of them.
         augment_share: of the rows that are, where there are augmentations.
         contrast: settings of a second loss over views of every row (`weight`, `views`, `temperature`, `cosine`).
+        prior: "none"; "rules" (what the last items have been followed by, as the model `rules` counts it, is added to
+            the logits as far as that is learnt; see `ensue.prior`).
+        prior_window: `W`, the largest distance that is counted; 0 takes it from the data.
+        prior_last: `L`, how many of the last items are asked, no more than `length`; 0 takes it from the data.
+        prior_decay: weight of each step further back; 0 takes it from the data.
+        prior_top: what is kept of the counts of an item, the largest; 0 keeps all.
+        prior_repeats: whether the prior also adds to items that the window holds; None takes it from the data: not
+            where hardly any item comes again.
+        prior_folds: training leaves out what the users of the same fold have counted, of so many folds.
         loss: name of a loss, or a table with its name and settings; "auto" takes it from the size of the catalogue.
         epochs: passes over the training targets at most, over which the learning rate falls; 0 takes it from the data.
         patience: stop after this many epochs without a better validation score; 0 takes half of the epochs.
@@ -97,6 +110,13 @@ class NeuralModel(Model):
     augment: tuple[str | Mapping[str, Any], ...] = ()
     augment_share: float = 0.5
     contrast: Mapping[str, Any] | None = None
+    prior: str = "none"
+    prior_window: int = 0
+    prior_last: int = 0
+    prior_decay: float = 0.0
+    prior_top: int = 128
+    prior_repeats: bool | None = None
+    prior_folds: int = 10
     loss: str | Mapping[str, Any] = "auto"
     epochs: int = 0
     patience: int = 0
@@ -123,11 +143,14 @@ class NeuralModel(Model):
         rules: tuple[tuple[str, Callable[[float], bool], str], ...] = (
             ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
             (
-                "length epochs patience batch_tokens",
+                "length epochs patience batch_tokens prior_window prior_last",
                 lambda value: value >= 0,
                 "must be at least 1, or 0 for automatic",
             ),
             ("dropout id_dropout warmup ema", lambda value: 0 <= value < 1, "must lie from 0 up to 1"),
+            ("prior_decay", lambda value: 0 <= value <= 1, "must lie from 0, for automatic, to 1"),
+            ("prior_top", lambda value: value >= 0, "must be at least 1, or 0 for all"),
+            ("prior_folds", lambda value: value >= 2, "must be at least 2"),
             ("augment_share", lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
             ("temperature weight_decay", lambda value: value >= 0, "must not be negative"),
             ("learning_rate clip", lambda value: value > 0, "must be above 0"),
@@ -143,7 +166,7 @@ class NeuralModel(Model):
             for name, columns in (("inputs", self.inputs), ("features", features))
             if len(set(columns)) < len(columns)
         ]
-        for name, known in (("item_vectors", ITEM_VECTORS), ("personal", PERSONAL)):
+        for name, known in (("item_vectors", ITEM_VECTORS), ("personal", PERSONAL), ("prior", PRIORS)):
             value = getattr(self, name)
             if value not in known:
                 faults.append(
@@ -157,6 +180,11 @@ class NeuralModel(Model):
         rate(0, 1, self.warmup, self.schedule)
         if self.rates and not self.causal:
             raise ConfigError(f"{self.name}: ratings are learnt by networks that read left to right only.")
+        if self.rates and self.prior != "none":
+            raise ConfigError(
+                f"{self.name}: prior='{self.prior}' says which item comes next and not how it is rated: leave it "
+                "out, or take a loss of the next item."
+            )
         contrast = contrast_of(self.contrast)
         self.augmenting()
         if contrast is not None and contrast.views == "augmented" and not self.augment:
@@ -209,12 +237,42 @@ class NeuralModel(Model):
         if self.rates:
             known = np.zeros(0, dtype=np.float32) if domain.ratings is None else domain.ratings
             rating = RatingHead(rating_loss_of(self.loss), known)
-        return self.network_class(items, self.encoder(), head, self.dropout, side, users, rating)
+        prior = None
+        if self.prior != "none":
+            table = (
+                Transitions.empty(domain.n_items, self.prior_last) if domain.prior is None else domain.prior
+            )
+            prior = Prior(table.answering)
+        return self.network_class(items, self.encoder(), head, self.dropout, side, users, rating, prior)
 
     @property
     def causal(self) -> bool:
         """Whether no state depends on later events, so that histories which begin at one event share a row."""
         return self.network_class.causal
+
+    def transitions(self, training: Training, known: Transitions | None = None) -> Transitions | None:
+        """The tables of the prior; None for a network without one.
+
+        Args:
+            training: whose sequences are counted, and those that it only counts.
+            known: what has been counted before; None where nothing was, or all of it is in `training`.
+        """
+        if self.prior == "none":
+            return None
+        beside = None if known is None else known.counts(training.sequences.n_items)
+        if training.counted is not None:
+            beside = transition_counts(training.counted, self.prior_window)
+        last = min(self.prior_last, self.length)
+        return Transitions.counted(
+            training.sequences,
+            self.prior_window,
+            last,
+            self.prior_decay,
+            self.prior_folds,
+            self.prior_top,
+            beside,
+            0 if self.prior_repeats else self.length,
+        )
 
     def domain(self, training: Training) -> Domain:
         """What the network is built over, with encodings fitted on the training sequences."""
@@ -234,7 +292,8 @@ class NeuralModel(Model):
             inputs = Inputs.fit(sequences, tuple(dict.fromkeys(reads)), self.length, self.causal)
         except (ColumnError, ConfigError, ModelError) as fault:
             raise ModelError(f"{self.name}: {fault}") from fault
-        plain = Domain(sequences.n_items, training.catalogue.counts, inputs, ratings=sequences.rating)
+        counts, prior = training.catalogue.counts, self.transitions(training)
+        plain = Domain(sequences.n_items, counts, inputs, ratings=sequences.rating, prior=prior)
         if not self.features:
             return plain
         known = training.catalogue.features

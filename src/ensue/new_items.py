@@ -48,4 +48,6 @@ def extended(recommender: Recommender, items: pl.DataFrame) -> Recommender:
         head.bias = torch.nn.Parameter(torch.cat([head.bias.detach(), head.bias.new_zeros(more)]))
     if head.counts is not None:
         head.counts = torch.cat([head.counts, head.counts.new_zeros(more)])
+    if network.prior is not None:
+        network.prior.table = network.prior.table.extended(more)
     return replace(recommender, catalogue=catalogue, scoring=replace(scoring, network=network))

@@ -14,9 +14,7 @@ import numpy as np
 
 from ensue.errors import ConfigError, nearest
 from ensue.sequences import Sequences
-
-SHORT = 50
-"""Most events of a history, for 95 in 100 of them, by which a log counts as one of short histories."""
+from ensue.suiting import SHORT
 
 PRESETS = ("fast", "accurate")
 

@@ -12,28 +12,32 @@ from typing import Any
 import numpy as np
 
 from ensue import artifacts
-from ensue.artifacts import DESCRIPTION, GRAPH, VOCABULARY, Artifact
+from ensue.artifacts import DESCRIPTION, GRAPH, PRIOR, VOCABULARY, Artifact
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import ArtifactError, ConfigError, MissingExtraError
 from ensue.inputs import Inputs
 from ensue.model import models
+from ensue.prior_table import Leaning
 from ensue.ranking import Parts, Recommender, Scores, Scoring
 from ensue.sequences import Queries
 
 
 @dataclass(frozen=True, eq=False)
 class GraphScoring:
-    """A network's scores through ONNX Runtime."""
+    """A network's scores through ONNX Runtime, and what its prior adds to them."""
 
     session: Any
     inputs: Inputs
     n_items: int
+    prior: Leaning | None = None
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
         for which, arrays in self.inputs.feeds(queries, SCORING_TOKENS):
             scores[which] = self.session.run(["scores"], arrays)[0]
+        if self.prior is not None:
+            self.prior.add(scores, queries)
         return scores
 
     def parts(self) -> Parts:
@@ -96,7 +100,10 @@ def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        inputs = Inputs.restored(artifact.description["scoring"], artifact.tables.get(VOCABULARY))
+        said = artifact.description["scoring"]
+        inputs = Inputs.restored(said, artifact.tables.get(VOCABULARY))
+        n_items = len(artifact.catalogue)
+        prior = Leaning.restored(said[PRIOR], artifact.arrays, n_items) if PRIOR in said else None
     except ArtifactError as fault:
         raise ArtifactError(f"{artifact.folder}: {fault}") from fault
     path = artifact.folder / GRAPH
@@ -107,4 +114,4 @@ def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
     if names != (["items", "rows", "steps", *inputs.reads], ["scores"]):
         raise ArtifactError(f"{path} has other inputs and outputs than ours: {names}.")
-    return GraphScoring(session, inputs, len(artifact.catalogue))
+    return GraphScoring(session, inputs, n_items, prior)

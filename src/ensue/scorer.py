@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from ensue.item_vectors import ItemVectors
+from ensue.prior import Told
 
 
 class Scorer:
-    """The logits of any items for any queries: `prepared(queries) . vectors(items) + bias`.
+    """The logits of any items for any queries: `prepared(queries) . vectors(items) + bias`, and a prior's part.
+
+    With a prior, the scorer is of certain queries, and is asked about these alone, all of them at once; a part of them
+    has a scorer of its own (`of`).
 
     Args:
         table: `[N, D]` one vector per item, or an item encoder that composes them.
@@ -31,6 +37,17 @@ class Scorer:
     ) -> None:
         self.source = table
         self.bias, self.scale, self.cosine, self.counts = bias, scale, cosine, counts
+        self.prior: Told | None = None
+
+    def told(self, prior: Told | None) -> Self:
+        """The same scorer for queries of which a prior is known; None knows of none."""
+        other = copy.copy(self)
+        other.prior = prior
+        return other
+
+    def of(self, part: slice) -> Self:
+        """The scorer of a part of the queries."""
+        return self if self.prior is None else self.told(self.prior[part])
 
     @property
     def n_items(self) -> int:
@@ -60,22 +77,26 @@ class Scorer:
     def logits(self, queries: Tensor) -> Tensor:
         """`[M, N]` logits of all items: for scoring, never for a whole training batch."""
         product = self.prepared(queries) @ self.table.T
-        return product if self.bias is None else product + self.bias
+        product = product if self.bias is None else product + self.bias
+        return product if self.prior is None else product + self.prior.all()
 
     def some(self, queries: Tensor, items: Tensor) -> Tensor:
         """`[M, K]` logits of `[K]` items that all queries share."""
         product = self.prepared(queries) @ self.rows(items).T
-        return product if self.bias is None else product + self.bias[items]
+        product = product if self.bias is None else product + self.bias[items]
+        return product if self.prior is None else product + self.prior.some(items)
 
     def own(self, queries: Tensor, items: Tensor) -> Tensor:
         """`[M]` the logit of each query's own item `[M]`."""
         product = (self.prepared(queries) * self.rows(items)).sum(dim=-1)
-        return product if self.bias is None else product + self.bias[items]
+        product = product if self.bias is None else product + self.bias[items]
+        return product if self.prior is None else product + self.prior.each(items[:, None])[:, 0]
 
     def each(self, queries: Tensor, items: Tensor) -> Tensor:
         """`[M, K]` logits of each query's own items `[M, K]`."""
         product = torch.einsum("md,mkd->mk", self.prepared(queries), self.rows(items))
-        return product if self.bias is None else product + self.bias[items]
+        product = product if self.bias is None else product + self.bias[items]
+        return product if self.prior is None else product + self.prior.each(items)
 
 
 class Head(nn.Module):

@@ -26,6 +26,17 @@ LARGE_TABLE = 16_000_000
 """Above so many numbers in its table of items, the optimiser keeps one number per row, and no average is kept."""
 
 
+SHORT = 50
+"""Most events of a history, for 95 in 100 of them, by which a log counts as one of short histories."""
+
+RULES_LONG, RULES_SHORT = (20, 10, 0.7), (10, 5, 0.5)
+"""Window, last items and decay of transitions, by which rules do best on long and on short histories (docs/log.md)."""
+
+
+REPEATS_FEW, EVENTS_LOOKED_AT = 0.01, 1_000_000
+"""Below which share of events, of the first so many, items are taken not to come again."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """A setting that was left to the data.
@@ -63,7 +74,43 @@ def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
         yield Choice("epochs", epochs, f"batches of {tokens} tokens and {epochs} epochs at most, since {why}")
     if not model.patience:
         yield Choice("patience", max(-(-epochs // 2), 1))
+    if model.prior != "none":
+        yield from _for_the_prior(model, sequences)
     yield from _for_the_catalogue(model, sequences.n_items)
+
+
+def _for_the_prior(model: Any, sequences: Sequences) -> Iterator[Choice]:
+    """What transitions are counted and asked for."""
+    if model.prior_repeats is None:
+        share = _repeats(sequences)
+        again = share >= REPEATS_FEW
+        does = "also" if again else "never"
+        why = f"{share:.1%} of the events bring an item of their sequence again"
+        yield Choice("prior_repeats", again, f"the prior {does} adds to items of the history, since {why}")
+    long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
+    found = RULES_SHORT if long <= SHORT else RULES_LONG
+    names = ("prior_window", "prior_last", "prior_decay")
+    chosen = [getattr(model, name) or value for name, value in zip(names, found, strict=True)]
+    if chosen == [getattr(model, name) for name in names]:
+        return
+    window, last, decay = chosen
+    kind = "short" if long <= SHORT else "long"
+    why = f"95 % of the sequences have at most {long} events, which is {kind}"
+    reason = (
+        f"a prior of pairs within {window} steps asks the last {last} items, each for {decay:g} of the one after it, "
+        f"since {why}"
+    )
+    for name, value in zip(names, chosen, strict=True):
+        yield Choice(name, value, reason if name == names[0] else "")
+
+
+def _repeats(sequences: Sequences) -> float:
+    """The share of events, of the first sequences, whose item has been in their sequence before."""
+    few = sequences.head(max(int(np.searchsorted(sequences.offsets, EVENTS_LOOKED_AT, side="right")) - 1, 1))
+    if len(few.items) == 0:
+        return 0.0
+    which = np.repeat(np.arange(len(few), dtype=np.int64), few.lengths)
+    return 1 - len(np.unique(which * few.n_items + few.items)) / len(few.items)
 
 
 def _for_the_catalogue(model: Any, items: int) -> Iterator[Choice]:

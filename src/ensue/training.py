@@ -80,7 +80,7 @@ class Trainer:
             self.network.load_state_dict(_grown(model.name, self.network.state_dict(), weights))
         self.goes_on = weights is not None
         self.inputs, self.features = domain.inputs, domain.features
-        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates)
+        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates, domain.prior)
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
         contrasting = None if contrast is None else Contrasting(contrast, feed, self.starts, self.ends)
@@ -238,6 +238,8 @@ class Trainer:
             "history": self.history,
             **self.answers,
         }
+        if self.network.prior is not None:
+            facts["prior"] = self.network.prior.leaning().to_json()
         self.network.encoder._compiled_call_impl = None
         scoring = TorchScoring(self.network.cpu().eval(), self.inputs, self.features)
         self._check(scoring)
@@ -368,7 +370,7 @@ def _fingerprint(sequences: Sequences, validation: Examples | None, feed: Feed) 
     """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
     digest = hashlib.sha256()
     arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.rating]
-    arrays += [*feed.flat.values(), feed.users]
+    arrays += [*feed.flat.values(), feed.users, None if feed.prior is None else feed.prior.folds]
     if validation is not None:
         arrays += [validation.targets, validation.queries.lengths, validation.target_ratings]
     for array in (array for array in arrays if array is not None):

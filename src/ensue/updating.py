@@ -20,6 +20,7 @@ from ensue import artifacts, ladder
 from ensue.catalogue import Catalogue
 from ensue.errors import DataError, EnsueError, ModelError
 from ensue.events.log import EventLog
+from ensue.events.shaping import Shape
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Sequences, unit_column
@@ -107,8 +108,7 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     learnt = said["facts"].get("learnt") or {}
     sequences = learnt.get("sequences", {})
     by = sequences.get("by", "user")
-    if sequences.get("session_gap"):
-        log = log.with_sessions(sequences["session_gap"])
+    log = Shape.learnt(sequences).apply(log, conditions.progress.say)
     model = model_of(said["model"], **said["settings"])
     new = _later(log, learnt.get("until"))
     kept = _kept(place) if by == "user" else None
@@ -120,10 +120,17 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     if kept is not None and not new.has_time:  # order is all that both have
         kept = kept.drop("time", strict=False)
     past = None if kept is None else _without(kept, new)
-    whole = _joined(past, new, model)
+    items = pl.concat([artifact.catalogue.ids, new.frame["item"]])
+    usable = (
+        None if past is None else past.filter(pl.col("item").is_in(items.implode()))
+    )  # the rest stays cold
+    whole = _joined(usable, new, model)
     catalogue = _extended(artifact.catalogue, new, whole if not model.goes_on else None)
     parts = Parts(said["scoring"], artifact.arrays, artifact.graph, artifact.tables)
-    fitted = _gone_on(model, parts, whole, catalogue, by, said["exclude_seen"], conditions)
+    counted = None
+    if past is not None and getattr(model, "prior", "none") != "none":
+        counted = _counted_only(past, whole, catalogue)
+    fitted = _gone_on(model, parts, whole, catalogue, by, said["exclude_seen"], conditions, counted)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
     facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}
     histories, new_users = None, None
@@ -149,11 +156,12 @@ def _gone_on(
     by: str,
     seen: bool,
     conditions: Conditions,
+    counted: Sequences | None = None,
 ) -> Recommender:
     """The model that has learnt from a log whose new events are marked, for as long as held out sequences say."""
     marked = log.frame[NEW]
     log = replace(log, frame=log.frame.drop(NEW))
-    whole = Training(Sequences.of(log, catalogue, by), catalogue, exclude_seen=seen)
+    whole = Training(Sequences.of(log, catalogue, by), catalogue, exclude_seen=seen, counted=counted)
     if not model.goes_on:
         return model.fit(whole, conditions)
     if whole.sequences.n_targets == 0:
@@ -163,7 +171,7 @@ def _gone_on(
     tested = split.part.copy()
     tested[held & ~marked.to_numpy()] = TRAIN  # what was kept is history, and no question
     examples = replace(split, part=tested).examples("test", catalogue)
-    part = Training(Sequences.of(split.train, catalogue, by), catalogue, examples, seen)
+    part = Training(Sequences.of(split.train, catalogue, by), catalogue, examples, seen, counted)
     if len(examples) < FEWEST or part.sequences.n_targets == 0:
         conditions.progress.say(
             f"{model.name}: too few new events to find out how long to go on (fewer than {FEWEST} held out)"
@@ -266,6 +274,23 @@ def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
     past = kept.select(pl.col(name).cast(fresh[name].dtype) for name in common)
     both = [past.with_columns(pl.lit(False).alias(NEW)), fresh.select(*common, NEW)]
     return EventLog.of(pl.concat(both), new.items)
+
+
+def _counted_only(kept: pl.DataFrame, whole: EventLog, catalogue: Catalogue) -> Sequences:
+    """The kept sequences that are not learnt from again, for models that also count.
+
+    Args:
+        kept: what was kept, less what the new log brings again.
+        whole: what is learnt from.
+        catalogue: an item that is not in it was never learnt, and is left out.
+    """
+    frame = whole.frame
+    others = kept.filter(
+        ~pl.col("user").is_in(frame["user"].unique().implode()), pl.col("item").is_in(catalogue.ids.implode())
+    )
+    common = [name for name in frame.columns if name in kept.columns]
+    log = EventLog.of(others.select(pl.col(name).cast(frame[name].dtype) for name in common))
+    return Sequences.of(log, catalogue)
 
 
 def _counted(number: int, what: str) -> str:

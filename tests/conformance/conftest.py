@@ -57,6 +57,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in NETWORKS},
     "transformer, learnt positions": ("transformer", {"positions": "learnt"}),
     "lstm, two wider layers": ("lstm", {"layers": 2, "hidden": 24}),
+    "transformer, with a prior": ("transformer", {"prior": "rules"}),
+    "lstm, with a prior": ("lstm", {"prior": "rules"}),
 }
 """Every network, and forms of it that compute in another way."""
 

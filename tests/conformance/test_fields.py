@@ -35,6 +35,8 @@ OTHER: dict[Any, Any] = {
     "tanh": "relu",
     "permuted": "natural",
     "learnt item_vectors": "hashed",
+    "none prior": "rules",
+    "None prior_repeats": False,
     "none": "adapter",
     "embedding": "none",
     "inputs": ("gap",),
@@ -52,12 +54,18 @@ OTHER: dict[Any, Any] = {
 }
 """Another value for a field or for a value that is no number."""
 
-NUMBERS = {"sample": 5, "neighbours": 2, "r_max": 0.9}
+NUMBERS = {"sample": 5, "neighbours": 2, "r_max": 0.9, "prior_top": 2, "prior_decay": 0.9}
 """Numbers that have to be far smaller, or near, to say something on little data."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
     "id_dropout": {"features": ("kind",)},
     "augment_share": {"augment": ("crop",)},
+    "prior_window": {"prior": "rules"},
+    "prior_last": {"prior": "rules"},
+    "prior_decay": {"prior": "rules"},
+    "prior_top": {"prior": "rules"},
+    "prior_folds": {"prior": "rules"},
+    "prior_repeats": {"prior": "rules"},
     "discount": {"order": 2},
     "continuation": {"order": 2, "discount": 0.5},
 }

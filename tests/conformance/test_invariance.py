@@ -130,7 +130,8 @@ def test_a_larger_maximum_length_changes_no_short_history(
     """Weights that the length makes larger are one row per position: the longer network begins with the same ones."""
     network, length = scoring.network, 3 * network_model.length
     inputs = replace(scoring.inputs, length=length)
-    domain = Domain(queries.n_items, np.ones(queries.n_items, dtype=np.int64), inputs)
+    counted = None if network.prior is None else network.prior.table
+    domain = Domain(queries.n_items, np.ones(queries.n_items, dtype=np.int64), inputs, prior=counted)
     longer = replace(network_model, length=length).network(domain).eval()
     for name, weight in longer.state_dict().items():
         weight[: len(network.state_dict()[name])] = network.state_dict()[name]

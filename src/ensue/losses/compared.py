@@ -83,19 +83,32 @@ class SampledLoss(Loss):
         shares = weights / weights.sum()
         parts = [slice(begin, begin + rows) for begin in range(0, len(queries), rows)]
         if len(parts) <= 1:
-            return self._block(queries, targets, shares, drawn, scorer)
+            return self._block(queries, targets, shares, drawn, scorer, slice(None))
         total = queries.new_zeros(())
         for part in parts:
             own = drawn if drawn.shared else Negatives(drawn.items[part], drawn.expected[part])
             total = total + checkpoint(
-                self._block, queries[part], targets[part], shares[part], own, scorer, use_reentrant=False
+                self._block,
+                queries[part],
+                targets[part],
+                shares[part],
+                own,
+                scorer,
+                part,
+                use_reentrant=False,
             )
         return total
 
     def _block(
-        self, queries: Tensor, targets: Tensor, shares: Tensor, drawn: Negatives, scorer: Scorer
+        self,
+        queries: Tensor,
+        targets: Tensor,
+        shares: Tensor,
+        drawn: Negatives,
+        scorer: Scorer,
+        part: slice,
     ) -> Tensor:
-        items = drawn.items
+        items, scorer = drawn.items, scorer.of(part)
         others = scorer.some(queries, items) if drawn.shared else scorer.each(queries, items)
         compared = Compared(
             scorer.own(queries, targets),

@@ -27,5 +27,6 @@ class Loss(ABC):
             queries: `[M, D]` states.
             targets: `[M]` int64 item indices.
             weights: `[M]` weight of each query, not negative and not all zero.
-            scorer: gives logits of items for queries; temperature, cosines and training counts are its own.
+            scorer: gives logits of items for queries; temperature, cosines and training counts are its own. Ask
+                `scorer.of(part)` about a part of the queries.
         """

@@ -12,9 +12,9 @@ from ensue.errors import ArtifactError, ConfigError
 from ensue.events.log import EventLog
 from ensue.model import Training
 from ensue.models.counting.markov import Markov
-from ensue.models.counting.transitions import row_shares, transition_counts
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Queries
+from ensue.transitions import row_shares, transition_counts
 
 ITEMS = "abcd"
 logs = st.lists(st.text(ITEMS, min_size=1, max_size=14), min_size=1, max_size=5)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensue import transitions
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.model import Model, Training
-from ensue.models.counting import transitions
 from ensue.models.counting.markov import Markov
 from ensue.models.counting.rules import Rules
-from ensue.models.counting.transitions import transition_counts
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
+from ensue.transitions import transition_counts
 
 ITEMS = "abcdef"
 logs = st.lists(st.text(ITEMS, min_size=1, max_size=12), min_size=1, max_size=6)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ensue.batching import Ints
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError
-from ensue.models.counting.transitions import check_table
 from ensue.ranking import POPULARITY_SHARE, Parts, Scores
 from ensue.sequences import Queries, Sequences
+from ensue.transitions import check_table
 
 Floats = NDArray[np.float64]
 

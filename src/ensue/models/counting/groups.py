@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ensue.batching import Ints
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ModelError, nearest
-from ensue.models.counting.transitions import check_table
 from ensue.ranking import Parts, Scores
 from ensue.sequences import Queries, Sequences
+from ensue.transitions import check_table
 
 BETWEEN = "|"
 """What stands between the categories of one item in a text."""

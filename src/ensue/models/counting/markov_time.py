@@ -13,9 +13,9 @@ from ensue.batching import Ints, ranges
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
-from ensue.models.counting.transitions import check_table
 from ensue.ranking import Parts, Recommender, Scores
 from ensue.sequences import MISSING_TIME, Queries
+from ensue.transitions import check_table
 
 MICROSECONDS = 1_000_000
 

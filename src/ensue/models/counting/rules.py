@@ -8,8 +8,9 @@ from typing import ClassVar
 from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError
 from ensue.model import Conditions, Model, Training
-from ensue.models.counting.transitions import TransitionScoring, row_shares, transition_counts
+from ensue.models.counting.transitions import TransitionScoring
 from ensue.ranking import Parts, Recommender
+from ensue.transitions import row_shares, transition_counts
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ensue.models.neural.blocks import (
     check_heads,
     events,
 )
-from ensue.network import Batch, Encoder, Network, State
+from ensue.network import Batch, Encoder, Network, Sought, State
 from ensue.neural_model import NeuralModel
 from ensue.sequences import Sequences
 
@@ -107,7 +107,7 @@ class BertNetwork(Network):
 
     causal = False
 
-    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def sought(self, batch: Batch) -> Sought:
         """What a batch trains: queries `[M, D]` at hidden places, and the items `[M]` that they hide.
 
         A row's places are its events and the item after the last of them. An event that is read as no item is a place
@@ -130,7 +130,9 @@ class BertNetwork(Network):
             ],
             dim=1,
         )
-        return self._filled(x, hidden, real, n, batch.fields)[hidden], items[hidden]
+        row = torch.arange(len(order), device=order.device)[:, None] * batch.items.shape[1]
+        before = torch.where(order > 0, row + order - 1, -1)
+        return Sought(self._filled(x, hidden, real, n, batch.fields)[hidden], items[hidden], before[hidden])
 
     def answers(self, batch: Batch, rows: Tensor, steps: Tensor) -> Tensor:
         """`[Q, D]` what each prefix says of the place after it; the prefixes stand in rows of their own."""

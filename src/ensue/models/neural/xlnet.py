@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ensue.errors import ConfigError, ModelError, nearest
 from ensue.models.neural.blocks import events
 from ensue.models.neural.transformer_xl import Align, RelativeLayer, Seen, check_relative, shifted, sinusoids
-from ensue.network import Batch, Encoder, Network, State
+from ensue.network import Batch, Encoder, Network, Sought, State
 from ensue.neural_model import NeuralModel
 
 ORDERS = ("permuted", "natural")
@@ -183,14 +183,14 @@ class XLNetNetwork(Network):
         """Whether prefixes of a history share a row."""
         return self.encoder.order == "natural"
 
-    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def sought(self, batch: Batch) -> Sought:
         """What a batch trains: queries `[M, D]` at the predicted places, and the items `[M]` that stand there.
 
         The row's places are its events and the one after them, whose item is the last target. That place has no event
         yet: as a content it is its item alone, without what other columns say.
         """
         if self.causal or batch.later is None:
-            return super().pairs(batch)
+            return super().sought(batch)
         n = batch.n_items
         none = torch.full_like(batch.items[:, :1], n)
         at_place = torch.cat([none, batch.later], dim=1)  # [B, P], P = T + 1: the target of each place
@@ -206,7 +206,8 @@ class XLNetNetwork(Network):
         x = self.embedded(batch)
         x = torch.where(last[..., None], self._alone(batch, at_place, end), torch.cat([x, x[:, :1]], dim=1))
         states = self._left(self.encoder.streams(x, content_sees, places, query_sees)[1], batch)
-        return states[held], at_place.gather(1, places)[held]
+        row = torch.arange(len(places), device=places.device)[:, None] * batch.items.shape[1]
+        return Sought(states[held], at_place.gather(1, places)[held], (row + places - 1)[held])
 
     def _alone(self, batch: Batch, at_place: Tensor, end: Tensor) -> Tensor:
         """`[B, 1, D]` the content of the place after the row's last event."""
