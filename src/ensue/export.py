@@ -34,6 +34,13 @@ class TorchScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
+        scores = self.plain(queries)
+        if self.network.prior is not None:
+            self.network.prior.leaning().add(scores, queries)
+        return scores
+
+    def plain(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 scores of the network alone, without a prior."""
         network = self.network
         device = next(network.parameters()).device
         scores = np.empty((len(queries), network.items.n_items), dtype=np.float32)
@@ -47,8 +54,6 @@ class TorchScoring:
                 batch = Batch(fed["items"], network.items.n_items, fields)
                 answers = network.answers(batch, fed["rows"], fed["steps"])
                 scores[which] = network.scores(answers, scorer).cpu().numpy()
-        if network.prior is not None:
-            network.prior.leaning().add(scores, queries)
         network.train(was_training)
         return scores
 

@@ -207,13 +207,13 @@ class Network(nn.Module):
         return Sought(states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat], flat)
 
     def told(self, batch: Batch, places: Tensor) -> Told | None:
-        """The prior of what a batch trains; None for a network without one.
+        """The prior of what a batch trains; None for a network that learns with none.
 
         Args:
             batch: in training.
             places: `[M]`, as `sought` gives them.
         """
-        if self.prior is None:
+        if self.prior is None or not self.prior.learnt:
             return None
         if batch.asked is None:
             raise ValueError("a training batch of a network with a prior says what is asked of it")

@@ -40,7 +40,7 @@ from ensue.wanted import Wanted
 
 ITEM_VECTORS = ("learnt", "hashed", "one-hot")
 PERSONAL = ("none", "embedding", "adapter")
-PRIORS = ("none", "rules")
+PRIORS = ("none", "rules", "beside")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,10 @@ class NeuralModel(Model):
             one of them.
         augment_share: of the rows that are, where there are augmentations.
         contrast: settings of a second loss over views of every row (`weight`, `views`, `temperature`, `cosine`).
-        prior: "none"; "rules" (what the last items have been followed by, as the model `rules` counts it, is added to
-            the logits as far as that is learnt; see `ensue.prior`).
+        prior: what the last items have been followed by, as the model `rules` counts it, added to the logits:
+            "rules" learns how much, inside the softmax of training; "beside" trains without it, and takes the weight
+            that does best on validation; "none". See `ensue.prior`.
+        prior_weight: how much it counts, at first for "rules", always for "beside"; None takes 1, or what does best.
         prior_window: `W`, the largest distance that is counted; 0 takes it from the data.
         prior_last: `L`, how many of the last items are asked, no more than `length`; 0 takes it from the data.
         prior_decay: weight of each step further back; 0 takes it from the data.
@@ -111,6 +113,7 @@ class NeuralModel(Model):
     augment_share: float = 0.5
     contrast: Mapping[str, Any] | None = None
     prior: str = "none"
+    prior_weight: float | None = None
     prior_window: int = 0
     prior_last: int = 0
     prior_decay: float = 0.0
@@ -149,6 +152,7 @@ class NeuralModel(Model):
             ),
             ("dropout id_dropout warmup ema", lambda value: 0 <= value < 1, "must lie from 0 up to 1"),
             ("prior_decay", lambda value: 0 <= value <= 1, "must lie from 0, for automatic, to 1"),
+            ("prior_weight", lambda value: not value or 0 < value < np.inf, "must not be negative"),
             ("prior_top", lambda value: value >= 0, "must be at least 1, or 0 for all"),
             ("prior_folds", lambda value: value >= 2, "must be at least 2"),
             ("augment_share", lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
@@ -242,7 +246,8 @@ class NeuralModel(Model):
             table = (
                 Transitions.empty(domain.n_items, self.prior_last) if domain.prior is None else domain.prior
             )
-            prior = Prior(table.answering)
+            weight = 1.0 if self.prior_weight is None else self.prior_weight
+            prior = Prior(table.answering, weight, learnt=self.prior == "rules")
         return self.network_class(items, self.encoder(), head, self.dropout, side, users, rating, prior)
 
     @property
@@ -263,6 +268,10 @@ class NeuralModel(Model):
         if training.counted is not None:
             beside = transition_counts(training.counted, self.prior_window)
         last = min(self.prior_last, self.length)
+        hides = 0 if self.prior_repeats else self.length
+        if self.prior == "beside":
+            asked = (self.prior_window, last, self.prior_decay, self.prior_top)
+            return Transitions.beside(training.sequences, *asked, beside, hides)
         return Transitions.counted(
             training.sequences,
             self.prior_window,
@@ -271,7 +280,7 @@ class NeuralModel(Model):
             self.prior_folds,
             self.prior_top,
             beside,
-            0 if self.prior_repeats else self.length,
+            hides,
         )
 
     def domain(self, training: Training) -> Domain:

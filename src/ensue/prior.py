@@ -28,6 +28,8 @@ class Prior(nn.Module):
 
     Args:
         table: that answers.
+        weight: how much it counts, at first if it is learnt.
+        learnt: whether training sees it and learns how much it counts; if not, it stands beside the network.
 
     Attributes:
         alpha: `[1]` how much it counts.
@@ -35,11 +37,18 @@ class Prior(nn.Module):
             begins at the number of items.
     """
 
-    def __init__(self, table: Transitions) -> None:
+    alpha: Tensor
+    log_scale: Tensor
+
+    def __init__(self, table: Transitions, weight: float = 1.0, *, learnt: bool = True) -> None:
         super().__init__()
-        self.table = table
-        self.alpha = nn.Parameter(torch.ones(1))
-        self.log_scale = nn.Parameter(torch.full((1,), math.log(table.n_items)))
+        self.table, self.learnt = table, learnt
+        alpha, log_scale = torch.full((1,), weight), torch.full((1,), math.log(table.n_items))
+        if learnt:
+            self.alpha, self.log_scale = nn.Parameter(alpha), nn.Parameter(log_scale)
+        else:
+            self.register_buffer("alpha", alpha)
+            self.register_buffer("log_scale", log_scale)
 
     def forward(self, mass: Tensor) -> Tensor:
         """`[...]` what is added to the logits of items of this mass; 0 for a mass of 0."""

@@ -101,6 +101,33 @@ class Transitions:
         return cls(stacked, row_totals(whole), last, decay, fold, hides)
 
     @classmethod
+    def beside(
+        cls,
+        sequences: Sequences,
+        window: int,
+        last: int,
+        decay: float,
+        most: int = 0,
+        more: sp.csr_array | None = None,
+        hides: int = 0,
+    ) -> Transitions:
+        """The table of training sequences that only answers, and that no training sees.
+
+        Args:
+            sequences: training sequences.
+            window: `W`, the largest distance that is counted.
+            last: `L`.
+            decay: weight of each step further back.
+            most: entries that are kept of a row, the largest; 0 keeps all.
+            more: `[N, N]` counts of what is not among the sequences.
+            hides: how many last items of a history have no mass.
+        """
+        whole = transition_counts(sequences, window)
+        whole = whole if more is None else sp.csr_array(whole + more)
+        shares = largest(row_shares(counted_pairs(whole, window)).astype(np.float32), most)
+        return cls(sp.csr_array(shares), row_totals(whole), last, decay, hides=hides)
+
+    @classmethod
     def empty(cls, n_items: int, last: int = 1) -> Transitions:
         """A table in which nothing has been counted.
 

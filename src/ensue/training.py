@@ -25,15 +25,17 @@ from ensue.errors import ModelError
 from ensue.expected_ratings import rating_facts
 from ensue.export import TorchScoring
 from ensue.feeding import Feed
-from ensue.judging import Judge
+from ensue.judging import SELECT, Judge
 from ensue.learning import Learner
 from ensue.model import Conditions, Training
 from ensue.optimisation import device_of, load_parameters
+from ensue.prior import Prior
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import Examples
 from ensue.stopping import Stop, stoppable
 from ensue.team import ALONE, Team
+from ensue.weighing import weighed
 
 if TYPE_CHECKING:
     from ensue.domain import Domain
@@ -80,7 +82,8 @@ class Trainer:
             self.network.load_state_dict(_grown(model.name, self.network.state_dict(), weights))
         self.goes_on = weights is not None
         self.inputs, self.features = domain.inputs, domain.features
-        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates, domain.prior)
+        inside = domain.prior if model.prior == "rules" else None
+        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates, inside)
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
         contrasting = None if contrast is None else Contrasting(contrast, feed, self.starts, self.ends)
@@ -238,15 +241,33 @@ class Trainer:
             "history": self.history,
             **self.answers,
         }
-        if self.network.prior is not None:
-            facts["prior"] = self.network.prior.leaning().to_json()
         self.network.encoder._compiled_call_impl = None
         scoring = TorchScoring(self.network.cpu().eval(), self.inputs, self.features)
         self._check(scoring)
         name, settings = self.model.name, self.model.settings()
+        if self.network.prior is not None:
+            settings |= self._weighed(self.network.prior, scoring)
+            facts["prior"] = self.network.prior.leaning().to_json()
         return Recommender(
             self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts
         )
+
+    def _weighed(self, prior: Prior, scoring: TorchScoring) -> dict[str, Any]:
+        """The settings that a prior beside the network ends with: the weight that does best on validation."""
+        if prior.learnt or self.model.prior_weight is not None or self.judge.examples is None:
+            return {}
+        best = float(prior.alpha)
+        if self.team.leads:
+            seen = self.training.exclude_seen
+            scores = weighed(scoring.plain, prior.leaning(), self.judge.examples, seen, SELECT)
+            best = max(scores, key=lambda weight: (scores[weight], -weight))
+            self.conditions.progress.say(
+                f"{self.model.name}: the prior beside it counts {best:g} times: {SELECT} on validation is "
+                f"{scores[best]:.4f}, and {scores[0.0]:.4f} without it"
+            )
+        (best,) = self.team.told(best)
+        prior.alpha.fill_(best)
+        return {"prior_weight": best}
 
     def _told(self) -> str:
         """How the last epoch went, in words."""

@@ -247,3 +247,25 @@ def test_c86_a_rating_that_is_asked_for_and_not_there_and_a_key_with_a_typing_er
         read(path, columns={"rating": "stars"})
     with pytest.raises(ColumnError, match="'timestmap', did you mean 'time'"):
         read(path, columns={"user": "user_id", "item": "item_id", "timestmap": "timestamp"})
+
+
+def test_c15_a_decimal_comma_is_read_when_it_is_declared_and_refused_when_not(tmp_path: Path) -> None:
+    rows = [
+        ("u1", "i1", "4,5", "1.299,50"),
+        ("u1", "i2", "3,0", "12,00"),
+        ("u2", "i1", "0,5", "0,99"),
+        ("u2", "i3", "5,0", "100,00"),
+    ]
+    semicolons, commas = tmp_path / "ratings.csv", tmp_path / "quoted.csv"
+    lines = [f"{u};{i};{r};{p};{100 + n}" for n, (u, i, r, p) in enumerate(rows)]
+    semicolons.write_text("\n".join(["user_id;item_id;rating;price;timestamp", *lines]) + "\n")
+    lines = [f'{u},{i},"{r}",{100 + n}' for n, (u, i, r, _) in enumerate(rows)]
+    commas.write_text("\n".join(["user_id,item_id,rating,timestamp", *lines]) + "\n")
+    for path in (semicolons, commas):
+        assert read(path, decimal=",").frame["rating"].to_list() == [4.5, 3.0, 0.5, 5.0]
+        with pytest.raises(
+            DataError, match=r"line 2: rating that is not a finite number \('4,5'\).*decimal=','"
+        ):
+            read(path)
+    prices = read(semicolons, decimal=",").frame["price"]
+    assert prices.cast(pl.Float64).to_list() == [1299.5, 12.0, 0.99, 100.0]

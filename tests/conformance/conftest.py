@@ -59,6 +59,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm, two wider layers": ("lstm", {"layers": 2, "hidden": 24}),
     "transformer, with a prior": ("transformer", {"prior": "rules"}),
     "lstm, with a prior": ("lstm", {"prior": "rules"}),
+    "gru, with a prior beside it": ("gru", {"prior": "beside"}),
 }
 """Every network, and forms of it that compute in another way."""
 

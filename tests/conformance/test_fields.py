@@ -37,6 +37,7 @@ OTHER: dict[Any, Any] = {
     "learnt item_vectors": "hashed",
     "none prior": "rules",
     "None prior_repeats": False,
+    "None prior_weight": 2.0,
     "none": "adapter",
     "embedding": "none",
     "inputs": ("gap",),
@@ -60,6 +61,7 @@ NUMBERS = {"sample": 5, "neighbours": 2, "r_max": 0.9, "prior_top": 2, "prior_de
 TOGETHER: dict[str, dict[str, Any]] = {
     "id_dropout": {"features": ("kind",)},
     "augment_share": {"augment": ("crop",)},
+    "prior_weight": {"prior": "rules"},
     "prior_window": {"prior": "rules"},
     "prior_last": {"prior": "rules"},
     "prior_decay": {"prior": "rules"},

@@ -22,6 +22,8 @@ EARLY, LATE = "before the bound 'since'", "after the bound 'until'"
 _WITHOUT = "events without {}"
 _SPACED = "values of {} that begin or end with a space, which is part of the id"
 _ODD_TIMES = "times that are 0, before 1970 or after 2100, and kept"
+_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+$"
+_WHOLE_OR_COMMA = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
 _BOUNDS = "bounds set them aside: since='2000-01-01', until='2030-01-01'"
 
 
@@ -117,7 +119,14 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
         faults.append((found["order"].is_null(), BAD_ORDER, chosen["order"]))
 
     taken = set(chosen.values())
-    context = [raw[name].alias(_free(name)) for name in raw.columns if name not in taken]
+    others = {name: raw[name] for name in raw.columns if name not in taken}
+    pointed = {name: _pointed(values) for name, values in others.items()} if rules.decimal == "," else {}
+    if commas := [name for name, values in pointed.items() if values is not None]:
+        notes.append(f"numbers with a decimal comma are written with a point in: {', '.join(commas)}")
+    context = [
+        (values if (p := pointed.get(name)) is None else p).alias(_free(name))
+        for name, values in others.items()
+    ]
     columns = [found[name].alias(name) for name in CANONICAL if name in found]
     frame = pl.DataFrame(columns).with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
     frame = frame.with_columns(context) if context else frame
@@ -194,6 +203,17 @@ def _numbers(series: pl.Series, name: str, decimal: str, file: str) -> pl.Series
     else:
         raise ColumnError(f"Column '{series.name}' ({name}) of {file} is {kind}: store it as a number.")
     return pl.select(pl.when(number.is_finite()).then(number)).to_series()
+
+
+def _pointed(series: pl.Series) -> pl.Series | None:
+    """A column of numbers with a decimal comma, as text with a point; None for one that holds anything else."""
+    if series.dtype != pl.String:
+        return None
+    text = series.str.strip_chars()
+    given = text.filter(text != "")
+    if not given.str.contains(_COMMA).any() or not given.str.contains(_WHOLE_OR_COMMA).all():
+        return None
+    return text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
 
 
 def _empty(series: pl.Series) -> pl.Series:
