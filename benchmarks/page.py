@@ -1,14 +1,15 @@
 """The page of results: plots and tables made from the raw rows of all benchmarks, and from nothing else.
 
-    python benchmarks/page.py
+    python benchmarks/page.py [FILE]
 
-Writes docs/benchmarks.html, one file that needs no network. What has not been measured is not on it.
+Writes docs/benchmarks.html (or another file), which needs no network. What has not been measured is not on it.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def main() -> None:
         "of runs in turn on one machine. docs/log.md says what was tried and what fell short.",
         kind="soft",
     )
-    PAGE.write_text(page("ensue, measured", about, *parts), encoding="utf-8")
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    target.write_text(page("ensue, measured", about, *parts), encoding="utf-8")
 
 
 def held(name: str) -> dict[str, Any]:

@@ -38,3 +38,13 @@ def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", here.read_text(encoding="utf-8"))
     missing = [link for link in links if not (here.parent / link).exists()]
     assert missing == []
+
+
+def test_the_page_of_benchmarks_is_made_from_the_rows(tmp_path: Path) -> None:
+    made = tmp_path / "page.html"
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "page.py", made], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    kept = (ROOT / "docs" / "benchmarks.html").read_text(encoding="utf-8")
+    assert made.read_text(encoding="utf-8") == kept, "make it anew: python benchmarks/page.py"

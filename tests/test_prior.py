@@ -333,7 +333,7 @@ def test_no_more_items_are_asked_than_the_window_has() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"prior": "rulse"}, "prior='rulse' must be one of none, rules. Did you mean 'rules'?"),
+        ({"prior": "rulse"}, "prior='rulse' must be one of none, rules, beside. Did you mean 'rules'?"),
         ({"prior_folds": 1}, "prior_folds=1 must be at least 2"),
         ({"prior_decay": 1.5}, "prior_decay=1.5 must lie from 0, for automatic, to 1"),
         ({"prior_window": -1}, "prior_window=-1 must be at least 1, or 0 for automatic"),

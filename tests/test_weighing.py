@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,17 +44,16 @@ def training(parts: Split) -> Training:
     return replace(found, validation=parts.examples("validation", found.catalogue))
 
 
-def small(**settings: object) -> NeuralModel:
-    found = replace(
-        model_of("gru"),
-        width=8,
-        length=14,
-        epochs=2,
-        batch_tokens=128,
-        dropout=0.0,
-        learning_rate=0.01,
-        **settings,  # type: ignore[arg-type]
-    )
+def small(**settings: Any) -> NeuralModel:
+    own: dict[str, Any] = {
+        "width": 8,
+        "length": 14,
+        "epochs": 2,
+        "batch_tokens": 128,
+        "dropout": 0.0,
+        "learning_rate": 0.01,
+    }
+    found = model_of("gru", **own, **settings)
     assert isinstance(found, NeuralModel)
     return found
 

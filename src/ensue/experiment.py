@@ -73,12 +73,12 @@ class Splitting:
     """How the log is split.
 
     Attributes:
-        rule: "temporal", "last", "ratio", or "auto" to follow the audit.
+        rule: "temporal", "last", "ratio", "basket", or "auto" to follow the audit.
         test: share of the events (temporal) or of each user's events (ratio) that is tested.
         validation: share of what is left that models are chosen on.
     """
 
-    rule: Literal["auto", "temporal", "last", "ratio"] = "auto"
+    rule: Literal["auto", "temporal", "last", "ratio", "basket"] = "auto"
     test: float = 0.1
     validation: float = 0.1
 

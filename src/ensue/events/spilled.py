@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ensue.errors import DataError
 from ensue.events.digests import SLICE, Digest
-from ensue.events.log import TIME, EventLog, known_items, ordered
+from ensue.events.log import TIME, EventLog, ordered
 from ensue.events.reading import Reading
 from ensue.events.sessions.cuts import per_user
 from ensue.events.source import Stream

@@ -158,8 +158,8 @@ def _names(first: list[str], options: Options, file: str) -> tuple[list[str], bo
     if columns.by_position(options.columns, first):
         if sum(columns.usual(field) is not None for field in first) > 1:
             raise ColumnError(
-                f"{file} has a header ({', '.join(first)}), so map columns by name, not by place: "
-                f"columns={{'item': '{first[min(1, len(first) - 1)]}'}}."
+                f"{file} has a header ({', '.join(first)[:80]}), so map columns by name, not by place: "
+                f"columns={{'item': '{first[min(1, len(first) - 1)][:40]}'}}."
             )
         columns.choose(places, options.columns, file)
         return places, True

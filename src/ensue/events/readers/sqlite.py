@@ -75,6 +75,11 @@ def batches(address: sql.Address, options: Options, rows: int) -> Iterator[RawTa
                 notes = ()
     except sqlite3.Error as error:
         raise address.failed(error) from None
+    except UnicodeDecodeError:  # raised by Python for a name, which is no text of a row
+        raise DataError(
+            f"{path.name} has a column whose name is not UTF-8: the database is damaged, or was written by another "
+            "encoding; rename the column."
+        ) from None
 
 
 def _asked(database: sqlite3.Connection, address: sql.Address) -> tuple[sql.Address, str, str]:
