@@ -16,14 +16,36 @@ PROJECT = Path(__file__).parents[1]
 TORCH_ROOMS = {
     *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation"),
     *("export", "checkpoints", "losses", "network", "scorer", "side", "rating_head", "item_vectors"),
-    *("item_features", "new_items", "models.neural", "learning", "team", "members", "further", "judging", "prior", "dropout"),
+    *(
+        "item_features",
+        "new_items",
+        "models.neural",
+        "learning",
+        "team",
+        "members",
+        "further",
+        "judging",
+        "prior",
+        "dropout",
+    ),
 }
 """The modules that may import torch when they are imported."""
 
 FAMILIES = "models"
 """Holds both kinds of families; its parts are looked at one by one."""
 
-EXTRAS = ("torch", "onnx", "onnxscript", "onnxruntime", "pandas", "pyarrow", "sklearn", "ranx", "hypothesis", "psycopg")
+EXTRAS = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "ranx",
+    "hypothesis",
+    "psycopg",
+)
 
 
 def rooms() -> set[str]:

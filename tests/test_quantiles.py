@@ -13,7 +13,7 @@ NUMBERS = st.lists(
     st.lists(st.integers(-(2**52), 2**52) | st.sampled_from([0, 1, 7, 7, 8]), max_size=12),
     min_size=1,
     max_size=4,
-).filter(lambda parts: any(parts))
+).filter(any)
 
 
 @given(parts=NUMBERS, share=st.floats(0, 1), held=st.integers(1, 6), bins=st.sampled_from([2, 3, 64]))

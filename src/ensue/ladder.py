@@ -243,7 +243,9 @@ def _split(experiment: Experiment, log: EventLog) -> Split:
         return split(log, "last", by=by)
     if rule == "basket":
         if by != "user":
-            raise ConfigError("split.rule = 'basket' leaves out baskets of users: take sequences.by = 'user'.")
+            raise ConfigError(
+                "split.rule = 'basket' leaves out baskets of users: take sequences.by = 'user'."
+            )
         return split(log, "basket")
     return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
 

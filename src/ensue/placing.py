@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,32 @@ def beside(folder: Path) -> Path:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+
+
+def workshop(folder: Path) -> Path:
+    """A fresh empty folder beside a place for what is not kept; those of processes that are gone are removed.
+
+    Args:
+        folder: the place; the folders above it are made.
+    """
+    begins = f".{folder.name}.work."
+    for left in folder.parent.glob(f"{begins}*") if folder.parent.is_dir() else ():
+        owner = left.name.removeprefix(begins).partition(".")[0]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{begins}{os.getpid()}.", dir=folder.parent))
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def put(fresh: Path, folder: Path) -> None:

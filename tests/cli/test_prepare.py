@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,3 +155,29 @@ def test_faults_of_a_simulation_leave_nothing_behind(ask: Ask, tmp_path: Path) -
         status, _, err = ask("data", "simulate", "markov", tmp_path / "data", "--prepared", *odd)
         assert status == 2, err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    rows = "".join(f"u{n % 5003},i{n % 97},{1_600_000_000 + n}\n" for n in range(600_000))
+    log.write_text("user,item,timestamp\n" + rows)
+    words = [sys.executable, "-m", "ensue", "data", "prepare", str(log), str(tmp_path / "out")]
+
+    def broken_off(signal_: int) -> int:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:  # its work lies on disk now
+            if line.startswith("preparing"):
+                process.send_signal(signal_)
+                break
+        process.stderr.read()
+        return process.wait()
+
+    assert broken_off(signal.SIGINT) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+    assert broken_off(signal.SIGKILL) == -signal.SIGKILL
+    assert any(path.name.startswith(".out.work.") for path in tmp_path.iterdir())
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert prepared.describe(tmp_path / "out")["events"] == 540_000
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out.work.")]

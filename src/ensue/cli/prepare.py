@@ -121,7 +121,7 @@ def _by_parts(data: Data, out: Path, wanted: Wanted, shown: Progress) -> None:
     from ensue.events.spilled import spill
 
     stream = Stream(data.source, **ladder.reading(data))
-    work = placing.beside(out)
+    work = placing.workshop(out)
     try:
         with shown.task("reading", 2 * stream.about()) as task:
             log = spill(stream, work, tell=lambda count: task.advance(count, f"{stream.rows:,} rows"))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ensue.errors import ColumnError, ConfigError, DataError
 from ensue.events.readers import Options, delimited
-from ensue.events.readers.delimited import delimiter_of, header
+from ensue.events.readers.delimited import header
+from ensue.events.readers.parted import delimiter_of
 from ensue.events.source import read
 
 

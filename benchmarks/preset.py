@@ -1,0 +1,69 @@
+"""What a preset reaches on MovieLens-1M within its minutes on two cores: one process on each.
+
+    ENSUE_DATA=folder python benchmarks/preset.py [fast] [--minutes 10] [--seed 0]
+
+Leave one out, not refitted, full ranking without items of the history; chosen on validation, tested once. Minutes are
+those of a clock, from the first batch to the last. Adds a row to benchmarks/results/preset.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from ensue import read
+from ensue.evaluation import evaluate
+from ensue.model import Conditions, Training, model_of
+from ensue.presets import PRESETS, preset
+from ensue.splits import last_out
+from machine import machine
+from measured import FILES
+
+RESULTS = Path(__file__).resolve().parent / "results" / "preset.json"
+METRICS = ("recall@10", "ndcg@10")
+
+
+def main() -> None:
+    """Trains, tests, prints the row and keeps it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name", nargs="?", default="fast", choices=PRESETS)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    split = last_out(read(Path(os.environ["ENSUE_DATA"]) / FILES["ml-1m"]))
+    training = Training.of(split.train)
+    training = replace(training, validation=split.examples("validation", training.catalogue))
+    chosen = preset(asked.name, training.sequences)
+    conditions = Conditions(seed=asked.seed, max_minutes=asked.minutes, processes=asked.processes)
+    began = time.monotonic()
+    fitted = model_of(chosen.model, **chosen.settings).fit(training, conditions)
+    seconds = time.monotonic() - began
+    found = evaluate(fitted, split.examples("test", training.catalogue), metrics=METRICS)
+    history = fitted.facts["history"]
+    row = {
+        **vars(asked),
+        "seconds": round(seconds),
+        "curve": [round(epoch["score"], 4) for epoch in history if "score" in epoch],
+        "chosen": fitted.facts["chosen"],
+        "targets": sum(epoch["targets"] for epoch in history),
+        "prior_weight": fitted.settings.get("prior_weight"),
+        "test": {name: round(found.value(name), 4) for name in METRICS},
+        "interval": found.intervals["ndcg@10"].to_json(),
+        "machine": machine(asked.processes),
+    }
+    held = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+    same = {name: row[name] for name in vars(asked)}
+    kept = [old for old in held if {name: old[name] for name in same} != same]
+    RESULTS.write_text(json.dumps({"rows": [*kept, row]}, indent=1), encoding="utf-8")
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
