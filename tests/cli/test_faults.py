@@ -17,7 +17,7 @@ TYPED = [
     (["runn"], ["No such command 'runn'", "Did you mean 'run'?", "See: ensue --help"]),
     (["run"], ["Missing argument 'LOG'", "See: ensue run --help"]),
     (["run", "x.csv", "--modles", "a"], ["No such option: --modles", "--models"]),
-    (["run", "x.csv", "--split", "time"], ["'time' is not one of 'temporal', 'last', 'ratio', 'auto'"]),
+    (["run", "x.csv", "--split", "time"], ["'time' is not one of 'temporal', 'last', 'ratio', 'basket', 'auto'"]),
     (["run", "x.csv", "--seed", "one"], ["'--seed'", "'one' is not a whole number"]),
     (["run", "x.csv", "--max-minutes", "long"], ["'--max-minutes'", "'long' is not a number"]),
     (["run", "x.csv", "--max-minutes", "nan"], ["'--max-minutes'", "'nan' is not a number from 0 up"]),

@@ -164,14 +164,14 @@ def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tmp_path:
     words = [sys.executable, "-m", "ensue", "data", "prepare", str(log), str(tmp_path / "out")]
 
     def broken_off(signal_: int) -> int:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        for line in process.stderr:  # its work lies on disk now
-            if line.startswith("preparing"):
-                process.send_signal(signal_)
-                break
-        process.stderr.read()
-        return process.wait()
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            for line in process.stderr:  # its work lies on disk now
+                if line.startswith("preparing"):
+                    process.send_signal(signal_)
+                    break
+            process.stderr.read()
+        return process.returncode
 
     assert broken_off(signal.SIGINT) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]

@@ -34,7 +34,7 @@ SMALL = {
 
 
 OWN: dict[str, dict[str, Any]] = {
-    "bert4rec": {"epochs": 60, "patience": 60, "last_share": 0.9},
+    "bert4rec": {"epochs": 90, "patience": 90, "last_share": 1.0},
     "xlnet": {"epochs": 30, "patience": 30},
     "transformer-xl": {"segment": 4, "memory": 8},
 }
@@ -58,7 +58,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformer, learnt positions": ("transformer", {"positions": "learnt"}),
     "lstm, two wider layers": ("lstm", {"layers": 2, "hidden": 24}),
     "transformer, with a prior": ("transformer", {"prior": "rules"}),
-    "lstm, with a prior": ("lstm", {"prior": "rules"}),
     "gru, with a prior beside it": ("gru", {"prior": "beside"}),
 }
 """Every network, and forms of it that compute in another way."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pytest
@@ -282,3 +283,36 @@ def test_what_is_no_table(source: object, said: str) -> None:
 def test_rows_of_a_frame_are_counted_from_one() -> None:
     log = read(pl.DataFrame({"user": ["u", "", "u"], "item": ["a", "b", "c"]}))
     assert [(e.file, e.line) for e in log.reading.examples] == [("the table", 2)]
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    rows=st.lists(
+        st.tuples(IDS, IDS, st.integers(1, 2**33)), min_size=2, max_size=12, unique_by=lambda row: row[2]
+    ),
+    parts=st.lists(st.integers(0, 2), min_size=12, max_size=12),
+    seed=st.randoms(use_true_random=False),
+)
+def test_neither_the_order_of_files_nor_that_of_rows_changes_sequences(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]], parts: list[int], seed: Random
+) -> None:
+    def as_folder(order: list[int], names: list[str]) -> EventLog:
+        folder = tmp_path_factory.mktemp("folder")
+        for part, name in enumerate(names):
+            mine = [rows[n] for n in order if parts[n] == part]
+            if mine:
+                table = io.StringIO(newline="")
+                csv.writer(table, quoting=csv.QUOTE_ALL).writerows(
+                    [("user_id", "item_id", "timestamp"), *mine]
+                )
+                write(folder, table.getvalue(), name)
+        return read(folder, time_unit="s")
+
+    order = list(range(len(rows)))
+    first = as_folder(order, ["a.csv", "b.csv", "c.csv"])
+    seed.shuffle(order)
+    second = as_folder(order, ["c.csv", "a.csv", "b.csv"])
+    assert sequences(first) == sequences(second)
+    assert first.fingerprint() == second.fingerprint()
+    gap = first.with_sessions(1000).frame.select("user", "item", "session").rows()
+    assert gap == second.with_sessions(1000).frame.select("user", "item", "session").rows()
