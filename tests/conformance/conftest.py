@@ -34,7 +34,7 @@ SMALL = {
 
 
 OWN: dict[str, dict[str, Any]] = {
-    "bert4rec": {"epochs": 90, "patience": 90, "last_share": 1.0},
+    "bert4rec": {"epochs": 100, "patience": 100, "last_share": 0.9},
     "xlnet": {"epochs": 30, "patience": 30},
     "transformer-xl": {"segment": 4, "memory": 8},
 }
