@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ensue.errors import ColumnError, ConfigError, DataError, EnsueError
 from ensue.events.log import EventLog
-from ensue.events.source import read
+from ensue.events.readers import content
+from ensue.events.source import Stream, read
 
 IDS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=8) | st.sampled_from(
     ["NA", "null", "nan", "None", "0", "-1", "007", "1.0", "1e3", "<pad>", '"', "#", "//", "True", "inf"]
@@ -316,3 +317,34 @@ def test_neither_the_order_of_files_nor_that_of_rows_changes_sequences(
     assert first.fingerprint() == second.fingerprint()
     gap = first.with_sessions(1000).frame.select("user", "item", "session").rows()
     assert gap == second.with_sessions(1000).frame.select("user", "item", "session").rows()
+
+
+def test_pieces_without_a_time_say_nothing_of_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "_BLOCK", 20)
+    rows = ["u,a,", "u,b,", "u,c,2020-01-01", "u,d,", "u,e,2020-01-02", "u,f,2020-01-03", "u,g,2020-01-04"]
+    path = write(tmp_path, "user,item,timestamp\n" + "\n".join(rows) + "\n")
+    stream = Stream(path, rows=1)
+    frames = list(stream.frames())
+    assert len(frames) > 3
+    log, account = read(path), stream.account()
+    assert pl.concat(frames)["item"].to_list() == log.frame["item"].to_list() == list("cefg")
+    assert account.time_unit == log.reading.time_unit == "iso"
+    assert account.set_aside == log.reading.set_aside == {"empty time": 3}
+
+
+def test_pieces_of_different_units_are_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "_BLOCK", 20)
+    rows = [f"u,a,{n * 1000}" for n in range(5)] + [f"u,b,{1_600_000_000_000 + n}" for n in range(5)]
+    path = write(tmp_path, "user,item,timestamp\n" + "\n".join(rows) + "\n")
+    with pytest.raises(
+        DataError, match=r"'ms', not 's' as in log.csv before line \d+: force one with time_unit"
+    ):
+        list(Stream(path, rows=2).frames())
+    forced = read(path, time_unit="ms")
+    assert (
+        sum(frame.height for frame in Stream(path, rows=2, time_unit="ms").frames()) == forced.n_events == 10
+    )

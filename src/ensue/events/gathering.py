@@ -62,9 +62,12 @@ class Gathering:
         """
         chosen = naming.choose(table.frame.columns, {**(table.columns or {}), **self.mapping}, table.file)
         found = events(table, chosen.columns, self.rules)
-        if self._columns is None:
+        tells = found.frame.height > 0  # where no event is left, no time was read, and none says its unit
+        if self._columns is None or (tells and not self.kept):
             self._columns, self._unit = chosen.columns, found.time_unit
-        elif ("time" in chosen.columns) != ("time" in self._columns) or found.time_unit != self._unit:
+        elif ("time" in chosen.columns) != ("time" in self._columns) or (
+            tells and found.time_unit != self._unit
+        ):
             raise DataError(
                 f"The times of {table.file} are read as '{found.time_unit or 'none'}', not '{self._unit or 'none'}' as "
                 f"in {next(iter(self._files))}{self._where(table)}: force one with time_unit (--time-unit)."

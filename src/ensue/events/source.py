@@ -103,7 +103,8 @@ def read(
 class Stream:
     """The events of a source piece by piece, in canonical columns and in the order of the source.
 
-    Go through `frames` once, then ask for `account` and `items`.
+    Go through `frames` once, then ask for `account` and `items`. Each piece is understood by itself: pieces whose times
+    seem to be of different units are refused, where `read` judges all of them at once; `time_unit` settles it.
 
     Args:
         source: as for `read`.
