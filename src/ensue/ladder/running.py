@@ -1,0 +1,187 @@
+"""A whole experiment: read, audited, split, every model fitted and tested, all of it kept in a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ensue import artifacts
+from ensue.errors import ConfigError, MissingExtraError, ModelError
+from ensue.events.audit import Audit, audit
+from ensue.events.filtering import Fitted
+from ensue.events.log import EventLog
+from ensue.events.readers.sql import name_of
+from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
+from ensue.inputs import TIME
+from ensue.ladder.logs import load_log
+from ensue.ladder.outcome import Outcome, Rung
+from ensue.ladder.rungs import rung
+from ensue.progress import Progress, Silent
+from ensue.run_folder import FIGURES, HISTORIES, MODELS, RESULTS
+from ensue.splits import TEST, Split, split
+
+
+def run(
+    experiment: Experiment | str | Path, progress: Progress | None = None, log: EventLog | None = None
+) -> Outcome:
+    """Reads, audits and splits a log, fits and tests the ladder of models, and saves them all.
+
+    The best is chosen on validation; test figures are taken through the saved artifacts, by the code that serves.
+
+    Args:
+        experiment: what to do; a path stands for the default experiment on that log, kept in "runs/<its name>".
+        progress: who is told how far it is.
+        log: the events, if they are in memory already.
+
+    Raises:
+        EnsueError: nothing could be read, split or fitted; a model that cannot run alone is skipped and named.
+    """
+    if not isinstance(experiment, Experiment):
+        name = name_of(str(experiment)) or "log"
+        experiment = Experiment(data=Data(source=str(experiment)), out=f"runs/{name}")
+    progress = progress or Silent()
+    log = load_log(experiment.data, progress.say) if log is None else log
+    for line in log.reading.lines():
+        progress.say(line)
+    by, shape = experiment.sequences.by, experiment.shape
+    shape.said(by)  # a rule that no model could keep is refused before any work
+    log = shape.apply(log, progress.say)
+    found = audit(log, by)
+    for line in found.lines():
+        progress.say(line)
+    experiment = _settled(experiment, found)
+    parts = _split(experiment, log)
+    progress.say(
+        f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items())
+    )
+    for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
+        progress.say(f"split: {note}")
+    learnable, filtered = _learnable(experiment, parts, progress)
+    folder = _folder(experiment)
+    rungs: list[Rung] = []
+    skipped: dict[str, str] = {}
+    _clear(folder, experiment)
+    for label, settings in experiment.models.items():
+        try:
+            model = described_model(label, settings)
+            rungs.append(rung(label, model, experiment, parts, learnable, folder, progress))
+        except (MissingExtraError, ModelError) as fault:
+            skipped[label] = str(fault)
+            progress.say(f"{label}: left out. {fault}")
+    if not rungs:
+        raise ModelError("No model of this experiment could run: " + "; ".join(skipped.values()))
+    best = _best(rungs)
+    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, filtered)
+    if experiment.keep_histories:
+        _kept(log, rungs, by).write_parquet(folder / HISTORIES)
+    _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
+    (folder / RESULTS).write_text(
+        json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+    return outcome
+
+
+def _settled(experiment: Experiment, found: Audit) -> Experiment:
+    """The experiment with every automatic choice made."""
+    models = experiment.models or {name: {} for name in DEFAULT_LADDER}
+    rule: Any = found.advised("split") if experiment.split.rule == "auto" else experiment.split.rule
+    seen = experiment.evaluation.exclude_seen
+    return replace(
+        experiment,
+        models=models,
+        split=replace(experiment.split, rule=rule),
+        evaluation=replace(
+            experiment.evaluation,
+            exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen,
+        ),
+    )
+
+
+def _split(experiment: Experiment, log: EventLog) -> Split:
+    rule, by = experiment.split.rule, experiment.sequences.by
+    if rule == "last":
+        return split(log, "last", by=by)
+    if rule == "basket":
+        if by != "user":
+            raise ConfigError(
+                "split.rule = 'basket' leaves out baskets of users: take sequences.by = 'user'."
+            )
+        return split(log, "basket")
+    return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
+
+
+def _learnable(
+    experiment: Experiment, parts: Split, progress: Progress
+) -> tuple[tuple[EventLog, EventLog], Mapping[str, Fitted]]:
+    """What of the training part, and of all before the test, is learnt from; and the filters, fitted on each."""
+    train, before = parts.train, parts.before_test
+    filters = experiment.filters
+    if not filters.fitted:
+        return (train, before), {}
+    fitted = {"train": filters.fit(train)}
+    if experiment.refit:
+        fitted["before_test"] = filters.fit(before)
+    for name, one in fitted.items():
+        for line in one.lines():
+            progress.say(f"{name.replace('_', ' ')}: {line}")
+    last = fitted.get("before_test", fitted["train"])
+    found = last.later(parts.log.where(parts.part == TEST))
+    progress.say(
+        f"test: {found['cold']:,} events are on items that are not learnt from, and misses; "
+        f"{found['not_learnt_from']:,} are of users that are not learnt from, and asked about by their histories"
+    )
+    return (fitted["train"].learnt_from(train), last.learnt_from(before)), fitted
+
+
+def _folder(experiment: Experiment) -> Path:
+    """The folder of the run: new, empty, or of an earlier run."""
+    if not experiment.out:
+        raise ConfigError('The experiment names no folder for its results: give out = "runs/NAME" or --out.')
+    folder = Path(experiment.out)
+    if (
+        folder.is_dir()
+        and any(folder.iterdir())
+        and not (folder / RESULTS).exists()
+        and not (folder / MODELS).exists()
+    ):
+        raise ConfigError(
+            f"{folder} holds something other than a run: choose another folder, or empty it first."
+        )
+    (folder / MODELS).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _clear(folder: Path, experiment: Experiment) -> None:
+    """Takes the models of an earlier run out of the folder, those that this one does not write anew."""
+    for place in (folder / MODELS).iterdir():
+        if place.name not in experiment.models and (place / artifacts.DESCRIPTION).is_file():
+            shutil.rmtree(place)
+
+
+def _kept(log: EventLog, rungs: list[Rung], by: str) -> pl.DataFrame:
+    """What a run keeps of its users' histories: items, times, and what its models read beside them; nothing more.
+
+    Times tell, when new events come, which of them are new.
+    """
+    wanted = {name for rung in rungs for name in rung.reads} | {"session" if by == "session" else TIME}
+    known = set(log.columns) - (set() if log.has_time else {TIME})
+    return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
+
+
+def _best(rungs: list[Rung]) -> str:
+    """The model that was best on validation; without validation targets, the last of the ladder."""
+    scored = [rung for rung in rungs if rung.validation is not None]
+    return max(scored, key=lambda rung: rung.validation or 0.0).label if scored else rungs[-1].label
+
+
+def _figures(rungs: list[Rung], metric: str) -> pl.DataFrame:
+    """One column for each model: its value for each tested user, in an order that does not tell who they are."""
+    name = metric if metric in rungs[0].test.metrics else rungs[0].test.metrics[0]
+    columns = {f"{rung.label} {name}": rung.test.per_user[name] for rung in rungs}
+    return pl.DataFrame(columns).sort(list(columns))
