@@ -24,6 +24,8 @@ FILES = {
 METRICS = ("recall@10", "ndcg@10")
 TRIAL_SECONDS = 8.0
 """How long a network is tried, to know how many epochs fit into its budget."""
+TRIED = 512
+"""How many validation examples are tried for the same."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _figures(found: Any) -> dict[str, float]:
 
 
 def _epochs(model: Any, training: Any, row: Row) -> int:
-    """How many epochs fit into the budget, by a short trial whose weights are thrown away."""
+    """How many epochs fit into the budget, each with its validation, by a short trial whose weights are thrown away."""
     from ensue.model import Conditions
     from ensue.training import Trainer
 
@@ -112,8 +114,30 @@ def _epochs(model: Any, training: Any, row: Row) -> int:
         targets += int((stretches.ends - stretches.starts).sum())  # masked networks train a share of them
         if time.process_time() - began > TRIAL_SECONDS:
             break
-    rate = targets / (time.process_time() - began)
-    return max(int(row.minutes * 60 * rate / training.sequences.n_targets), 1)
+    epoch = (time.process_time() - began) * training.sequences.n_targets / targets
+    validation = _validation(trainer)
+    return max(int(row.minutes * 60 / (epoch + validation)), 1)
+
+
+def _validation(trainer: Any) -> float:
+    """Seconds that it takes to judge an epoch, by some of the examples."""
+    import numpy as np
+
+    from ensue.export import TorchScoring
+    from ensue.judging import Judge
+    from ensue.ranking import Recommender
+
+    examples = trainer.judge.examples
+    if examples is None:
+        return 0.0
+    spread = np.linspace(0, len(examples) - 1, min(len(examples), TRIED)).astype(int)
+    tried = Judge(examples[spread], trainer.judge.rates)
+    trainer.network.eval()
+    began = time.process_time()
+    tried.measured(
+        Recommender(trainer.training.catalogue, TorchScoring(trainer.network, trainer.inputs), "trial")
+    )
+    return (time.process_time() - began) * len(examples) / len(spread)
 
 
 if __name__ == "__main__":
