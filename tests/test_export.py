@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import onnxruntime
 import polars as pl
 import pytest
 import torch
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+import ensue
 from ensue import artifacts
 from ensue.domain import Domain
 from ensue.errors import MissingExtraError
 from ensue.events.log import EventLog
-from ensue.export import OPSET, to_onnx
+from ensue.export import OPSET, _read_once, to_onnx
 from ensue.inputs import Inputs
 from ensue.model import Training
 from ensue.models.neural.rnn import LSTM
@@ -51,11 +54,13 @@ def exported(request: pytest.FixtureRequest) -> tuple[NeuralModel, Network, byte
 def _untouched(network: Network, export: Callable[[], bytes]) -> bytes:
     """The exported graph, once it is known that nothing of the network and of the caller was changed."""
     before = {name: value.clone() for name, value in network.state_dict().items()}
+    exporter = vars(ONNXRegistry)["from_torchlib"], torch.fx.config.do_not_emit_stack_traces
     state, told = torch.get_rng_state(), io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         graph = export()
     assert told.getvalue() == ""
     assert network.training
+    assert (vars(ONNXRegistry)["from_torchlib"], torch.fx.config.do_not_emit_stack_traces) == exporter
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     return graph
@@ -67,20 +72,40 @@ def test_the_graph_answers_batches_of_any_size_as_the_network_does(
     model, network, graph = exported
     session = onnxruntime.InferenceSession(graph)
     network.eval()
-    for rows, width, asked in [(1, 1, 1), (1, model.length, 1), (5, model.length, 9), (4, 1, 2), (2, 2, 3)]:
+    for rows, width, slots, questions in [
+        (1, 1, 1, 1),
+        (1, model.length, 1, 1),
+        (5, model.length, 3, 9),
+        (4, 1, 1, 2),
+        (2, 2, 2, 3),
+    ]:
         width = min(width, model.length)
         items = seeded.integers(0, N, (rows, width))
         items[np.arange(width) > seeded.integers(0, width, rows)[:, None]] = N  # padding on the right
         feed = {
             "items": items,
-            "rows": seeded.integers(0, rows, asked),
-            "steps": seeded.integers(0, width, asked),
+            "asked": seeded.integers(0, width, (rows, slots)),
+            "places": seeded.integers(0, rows * slots, questions),
         }
         (found,) = session.run(["scores"], feed)
         with torch.no_grad():
-            expected = network(*(torch.from_numpy(feed[name]) for name in ("items", "rows", "steps")))
+            expected = network(*(torch.from_numpy(feed[name]) for name in ("items", "asked", "places")))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
+
+
+def test_the_graph_does_not_tell_where_the_caller_keeps_programs(
+    exported: tuple[NeuralModel, Network, bytes],
+) -> None:
+    for file in (ensue.__file__, torch.__file__, __file__):
+        assert str(Path(file).parent).encode() not in exported[2]
+
+
+def test_translations_are_read_once_for_all_exports(
+    exported: tuple[NeuralModel, Network, bytes],
+) -> None:
+    """To read them takes half a second, and a third of the time of an export."""
+    assert _read_once.cache_info().misses == 1
 
 
 def test_the_graph_is_whole_in_one_file(exported: tuple[NeuralModel, Network, bytes]) -> None:
@@ -89,7 +114,7 @@ def test_the_graph_is_whole_in_one_file(exported: tuple[NeuralModel, Network, by
     assert all(not tensor.external_data for tensor in model.graph.initializer)
     assert [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")] == [OPSET]
     assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
-    assert [tensor.name for tensor in model.graph.input] == ["items", "rows", "steps"]
+    assert [tensor.name for tensor in model.graph.input] == ["items", "asked", "places"]
     assert [tensor.name for tensor in model.graph.output] == ["scores"]
 
 
@@ -103,7 +128,7 @@ def test_a_saved_network_answers_in_a_few_lines_without_ensue(ring_log: EventLog
     ids = pl.read_parquet(folder / "catalogue.parquet")["item"].to_list()
     history = ["F", "G", "H"]
     items = np.array([[ids.index(item) for item in history]])
-    scores = session.run(None, {"items": items, "rows": np.array([0]), "steps": np.array([2])})[0][0]
+    scores = session.run(None, {"items": items, "asked": np.array([[2]]), "places": np.array([0])})[0][0]
     best = [ids[j] for j in np.argsort(-scores, kind="stable") if ids[j] not in history]
 
     assert best[0] == "I"

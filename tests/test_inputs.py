@@ -46,7 +46,7 @@ def test_a_gap_to_a_time_that_is_not_known_is_not_known() -> None:
 def test_columns_are_fed_as_they_were_learnt(sequences: Sequences) -> None:
     inputs = Inputs.fit(sequences, ("city", "gap", "rating", "user"), length=2, causal=True)
     which, fed = next(inputs.feeds(sequences.queries(), 100))
-    rows = {int(q): int(row) for q, row in zip(which, fed["rows"], strict=True)}
+    rows = {int(q): int(row) for q, row in zip(which, fed["places"] // fed["asked"].shape[1], strict=True)}
     assert fed["city"][rows[0]].tolist() == [3, 1]  # here 0, there 1, unseen 2, missing 3
     assert fed["gap"][rows[0]].tolist() == [GAPS, 3]  # a window begins anew: 7 seconds, and nothing before
     assert np.isnan(fed["rating"][rows[0]]).tolist() == [False, True]
@@ -61,7 +61,7 @@ def test_every_row_is_its_own_users(sequences: Sequences) -> None:
     assert queries.users is not None
     codes = inputs.encodings["user"].codes(queries.users)
     for which, fed in inputs.feeds(queries, 100):
-        assert fed["user"][fed["rows"]].tolist() == codes[which].tolist()
+        assert fed["user"][fed["places"] // fed["asked"].shape[1]].tolist() == codes[which].tolist()
         assert len(set(fed["user"].tolist())) == 2
 
 

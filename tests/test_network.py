@@ -96,7 +96,7 @@ def test_a_network_scores_the_steps_that_are_asked_about() -> None:
     head = Head(N, D, tied=True, bias=False, temperature=0.0)
     network = Network(ItemTable(N, D), Through(), head).eval()
     items = torch.tensor([[0, 1, N], [2, 3, 4]])
-    scores = network(items, rows=torch.tensor([1, 0, 1]), steps=torch.tensor([2, 1, 0]))
+    scores = network(items, torch.tensor([[1, 0], [0, 2]]), torch.tensor([3, 0, 2]))
     weight = network.items.weight
     torch.testing.assert_close(scores, math.sqrt(D) * weight[[4, 1, 2]] @ weight.T)
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ensue.catalogue import Catalogue
@@ -22,8 +23,10 @@ from ensue.ranking import (
     check_scores,
     checked_k,
     exclude_histories,
+    marked,
     mid_ranks,
     top_k,
+    top_k_rows,
 )
 from ensue.sequences import Queries, Sequences
 
@@ -258,11 +261,38 @@ def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
         mid_ranks(scores, np.zeros(3, dtype=np.int32))
 
 
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 64, 1_000])
+def test_marks_are_counted_row_by_row(n: int, seeded: np.random.Generator) -> None:
+    marks = seeded.random((5, n)) < 0.4
+    marks[0], marks[1] = True, False
+    assert marked(marks).tolist() == [sum(row) for row in marks.tolist()]
+
+
 row = st.lists(st.one_of(st.integers(0, 4), st.just(None)), min_size=1, max_size=12)
 
 
 def scores_of(values: list[int | None]) -> Floats:
     return np.array([-np.inf if value is None else value for value in values], dtype=np.float64)
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(0, 5), st.integers(1, 700)),
+        elements=st.sampled_from([-np.inf, 0, 1, 2, 3.5]),
+    ),
+    st.integers(0, 12),
+    st.integers(0, 2**32 - 1),
+)
+def test_rows_of_top_k_are_stable_sorts(values: np.ndarray, k: int, seed: int) -> None:
+    """Of many ties and of hardly any, of few items and of more than one stretch."""
+    noise = np.random.default_rng(seed).random(values.shape).astype(np.float32)
+    for scores in (values, values + noise):
+        rows = top_k_rows(scores, k)
+        assert rows.shape == (len(scores), k)
+        for row, found in zip(scores, rows.tolist(), strict=True):
+            order = [item for item in np.argsort(-row, kind="stable").tolist() if row[item] > -np.inf][:k]
+            assert found == order + [len(row)] * (k - len(order))
 
 
 @given(row, st.integers(0, 15))

@@ -74,8 +74,10 @@ class Catalogue:
         Args:
             items: ids as text, in any number and order.
         """
-        series = items if isinstance(items, pl.Series) else pl.Series("item", list(items), dtype=pl.String)
-        frame = series.rename("item").cast(pl.String).to_frame()
+        if not isinstance(items, pl.Series):  # a join costs more than a lookup of each, up to very many
+            place = self._places.get
+            return np.array([place(item, UNKNOWN) for item in items], dtype=np.int32)
+        frame = items.rename("item").cast(pl.String).to_frame()
         joined = frame.join(self._lookup, on="item", how="left", maintain_order="left")
         return joined["index"].fill_null(UNKNOWN).cast(pl.Int32).to_numpy()
 
@@ -88,8 +90,18 @@ class Catalogue:
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise IndexError(f"item index outside 0..{len(self) - 1}")
-        ids: list[str] = self.ids.gather(wanted).to_list()
-        return ids
+        text = self._text
+        return [text[index] for index in wanted.tolist()]
+
+    @cached_property
+    def _text(self) -> list[str]:
+        """`[N]` ids in index order."""
+        return list(self.ids.to_list())
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The index of each id."""
+        return {item: index for index, item in enumerate(self._text)}
 
     @cached_property
     def titles(self) -> list[str | None]:

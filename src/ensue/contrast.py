@@ -127,4 +127,4 @@ def _ends(network: Network, batch: Batch) -> Tensor:
     real = batch.items != batch.n_items
     places = torch.arange(batch.items.shape[1], device=batch.items.device)
     last = torch.where(real, places, 0).amax(dim=1)
-    return network.answers(batch, torch.arange(len(last), device=last.device), last)
+    return network.answers(batch, last[:, None], torch.arange(len(last), device=last.device))

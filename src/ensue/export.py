@@ -6,7 +6,10 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +34,7 @@ class TorchScoring:
     network: Network
     inputs: Inputs
     features: Features | None = None
+    scores_are: ClassVar[str] = "logits"
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
@@ -52,7 +56,7 @@ class TorchScoring:
                 fed = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
                 fields = {name: fed[name] for name in self.inputs.reads}
                 batch = Batch(fed["items"], network.items.n_items, fields)
-                answers = network.answers(batch, fed["rows"], fed["steps"])
+                answers = network.answers(batch, fed["asked"], fed["places"])
                 scores[which] = network.scores(answers, scorer).cpu().numpy()
         network.train(was_training)
         return scores
@@ -77,7 +81,7 @@ class TorchScoring:
 def to_onnx(network: Network, inputs: Inputs) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
-    Inputs `items [B, T]`, `rows [Q]`, `steps [Q]` (int64), and what the network reads beside them: `user [B]`, any
+    Inputs `items [B, T]`, `asked [B, S]`, `places [Q]` (int64), and what the network reads beside them: `user [B]`, any
     other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added. Padding is `N`.
 
     Args:
@@ -102,21 +106,26 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
     missing = inputs.nothing(2, width)
     example = (
         torch.zeros((2, width), dtype=torch.int64),
-        torch.tensor([0, 1, 1, 0]),
-        torch.tensor([width - 1, 0, 0, 0]),
+        torch.tensor([[0, width - 1, 0, 0], [0, 0, 0, 0]]),
+        torch.tensor([1, 4, 5, 0, 2]),
         *(torch.from_numpy(missing[name]) for name in inputs.reads),
     )
-    rows, steps, asked = Dim("B", min=1), Dim("T", min=1), Dim("Q", min=1)
+    rows, steps, slots, asked = (Dim(name, min=1) for name in "BTSQ")
     fields = tuple({0: rows} if name == USER else {0: rows, 1: steps} for name in inputs.reads)
     _forget_kernels()
     network.items = items.frozen()
-    with _quiet(), torch.no_grad():
+    with _quiet(), _lightly(), torch.no_grad():
         program = torch.onnx.export(
             network,
             example,
-            input_names=["items", "rows", "steps", *inputs.reads],
+            input_names=["items", "asked", "places", *inputs.reads],
             output_names=["scores"],
-            dynamic_shapes=({0: rows, 1: steps}, {0: asked}, {0: asked}, *((fields,) if fields else ())),
+            dynamic_shapes=(
+                {0: rows, 1: steps},
+                {0: rows, 1: slots},
+                {0: asked},
+                *((fields,) if fields else ()),
+            ),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -142,6 +151,36 @@ def _forget_kernels() -> None:
     """
     for layer in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
         layer._dispatch_cache.clear()
+
+
+@contextlib.contextmanager
+def _lightly() -> Iterator[None]:
+    """What the exporter does in vain left out, for the time of an export.
+
+    In each one torch 2.13 parses its 500 translations into ONNX anew. And it asks of every operation by which lines of
+    which files it came about, and writes that into the graph, which would tell where the caller's programs lie.
+    """
+    try:
+        from torch.fx import config
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        read, traces = vars(ONNXRegistry)["from_torchlib"], config.do_not_emit_stack_traces
+    except (ImportError, KeyError, AttributeError):  # another torch: it exports as slowly as it likes
+        yield
+        return
+    config.do_not_emit_stack_traces = True
+    once = staticmethod(partial(_read_once, ONNXRegistry.from_torchlib))
+    ONNXRegistry.from_torchlib = once  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = read  # type: ignore[method-assign]
+        config.do_not_emit_stack_traces = traces
+
+
+@cache
+def _read_once(read: Callable[[int], Any], opset_version: int) -> Any:
+    return read(opset_version)
 
 
 @contextlib.contextmanager

@@ -127,7 +127,8 @@ class Inputs:
             tokens: the most `rows x longest row` of a batch.
 
         Yields:
-            `(which [q], arrays)`: "items" `[B, T]`, "rows" `[q]`, "steps" `[q]`, and what is read beside them.
+            `(which [q], arrays)`: "items" `[B, T]`, "asked" `[B, S]`, the steps after which each row is asked,
+            right-padded, "places" `[q]`, where in it each query stands (row x S + its place), and what is read beside.
         """
         flat = self.flat(queries)
         codes = self.rows(queries.users, len(queries)) if USER in self.reads else None
@@ -138,7 +139,11 @@ class Inputs:
             if codes is not None:
                 found[USER] = np.empty(len(first), dtype=codes.dtype)
                 found[USER][rows] = codes[which]
-            arrays = {"items": items, "rows": rows, "steps": steps}
+            slots = np.arange(len(rows)) - np.searchsorted(rows, rows)
+            most = int(slots.max()) + 1
+            asked = np.zeros((len(first), most), dtype=np.int64)
+            asked[rows, slots] = steps
+            arrays = {"items": items, "asked": asked, "places": rows * most + slots}
             yield which, arrays | {name: found[name] for name in self.reads}
 
     def nothing(self, rows: int, steps: int) -> Arrays:

@@ -108,6 +108,16 @@ class Encoder(nn.Module, ABC):
             batch: the events that they were made of.
         """
 
+    def at(self, x: Tensor, batch: Batch, asked: Tensor) -> Tensor:
+        """`[B, S, D]` the states after some steps of each row: all that an answer needs.
+
+        Args:
+            x: `[B, T, D]` inputs.
+            batch: the events that they were made of.
+            asked: `[B, S]` after which steps.
+        """
+        return chosen(self(x, batch), asked)
+
     @abstractmethod
     def begin(self, rows: int) -> State:
         """The state of `B` histories before any event."""
@@ -121,6 +131,11 @@ class Encoder(nn.Module, ABC):
             state: what `begin` or the step before gave.
             batch: the event itself, `T = 1`.
         """
+
+
+def chosen(states: Tensor, asked: Tensor) -> Tensor:
+    """`[B, S, D]` of `[B, T, D]`: those at some steps `[B, S]` of each row."""
+    return states.gather(1, asked[..., None].expand(-1, -1, states.shape[-1]))
 
 
 class Network(nn.Module):
@@ -187,9 +202,18 @@ class Network(nn.Module):
         states: Tensor = self.encoder(self.embedded(batch), batch)
         return states if self.users is None else self.users.leave(states, batch.fields["user"])
 
-    def answers(self, batch: Batch, rows: Tensor, steps: Tensor) -> Tensor:
-        """`[Q, D]` what items are scored against, after step `steps[q]` of row `rows[q]`."""
-        return self.states(batch)[rows, steps]
+    def answers(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
+        """`[Q, D]` what items are scored against.
+
+        Args:
+            batch: histories, one in each row.
+            asked: `[B, S]` the steps of each row after which something is asked, in any number, right-padded.
+            places: `[Q]` which of them each question is, row x S + its place in the row.
+        """
+        states = self.encoder.at(self.embedded(batch), batch, asked)
+        if self.users is not None:
+            states = self.users.leave(states, batch.fields["user"])
+        return states.flatten(0, 1)[places]
 
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What a batch trains: queries `[M, D]`, and the items `[M]` that they are to find."""
@@ -244,17 +268,17 @@ class Network(nn.Module):
         expected: Tensor = self.rating(logits)
         return expected
 
-    def forward(self, items: Tensor, rows: Tensor, steps: Tensor, *fields: Tensor) -> Tensor:
+    def forward(self, items: Tensor, asked: Tensor, places: Tensor, *fields: Tensor) -> Tensor:
         """`[Q, N]` scores of all items after chosen steps: what is exported and served.
 
         Args:
             items: `[B, T]` int64 indices, right-padded with `N`.
-            rows: `[Q]` which row of the batch each question reads.
-            steps: `[Q]` after which step of it.
+            asked: `[B, S]` after which steps of each row something is asked, right-padded.
+            places: `[Q]` which of them each question is, row x S + its place in the row.
             fields: the columns of `reads`, in this order.
         """
         batch = Batch(items, self.items.n_items, dict(zip(self.reads, fields, strict=True)))
-        return self.scores(self.answers(batch, rows, steps), self.scorer())
+        return self.scores(self.answers(batch, asked, places), self.scorer())
 
     def begin(self, rows: int) -> State:
         """The state of `B` histories before any event."""

@@ -72,10 +72,12 @@ def queries_of(questions: Sequence[Question], catalogue: Catalogue) -> tuple[Que
     Raises:
         QueryError: a time, rating or other value is of a wrong kind.
     """
-    coded = [catalogue.encode(list(question.history)) for question in questions]
-    known = [codes != UNKNOWN for codes in coded]
-    queries = Queries.of([codes[kept] for codes, kept in zip(coded, known, strict=True)], len(catalogue))
-    events = np.concatenate(known) if known else np.zeros(0, dtype=np.bool_)
+    codes = catalogue.encode([item for question in questions for item in question.history])
+    ends = np.cumsum([len(question.history) for question in questions], dtype=np.int64)
+    coded = np.split(codes, ends[:-1]) if questions else []
+    events = codes != UNKNOWN
+    before = np.concatenate([[0], np.cumsum(events)])[np.concatenate([[0], ends])]
+    queries = Queries(codes[events], before[:-1], before[1:], len(catalogue))
     names = dict.fromkeys(name for question in questions for name in question.context)
     asked = any(question.at is not None for question in questions)
     users = [question.user for question in questions]

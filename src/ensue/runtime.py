@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class GraphScoring:
     inputs: Inputs
     n_items: int
     prior: Leaning | None = None
+    scores_are: ClassVar[str] = "logits"
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
@@ -112,6 +113,6 @@ def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
     except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
         raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
-    if names != (["items", "rows", "steps", *inputs.reads], ["scores"]):
-        raise ArtifactError(f"{path} has other inputs and outputs than ours: {names}.")
+    if names != (["items", "asked", "places", *inputs.reads], ["scores"]):
+        raise ArtifactError(f"{path} has other inputs and outputs than ours, {names}: fit the model anew.")
     return GraphScoring(session, inputs, n_items, prior)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.asking import asked
 from torch import nn
 
 from ensue.domain import Domain
@@ -160,7 +161,7 @@ def test_a_question_is_trained_as_it_is_asked(positions: str, block: str) -> Non
                     if row[end] == target
                     and torch.allclose(
                         network.answers(
-                            Batch(torch.tensor([row[:end]]), N), torch.tensor([0]), torch.tensor([end - 1])
+                            Batch(torch.tensor([row[:end]]), N), torch.tensor([[end - 1]]), torch.tensor([0])
                         ),
                         query,
                         atol=1e-5,
@@ -177,12 +178,14 @@ def test_an_answer_sees_nothing_after_its_step(positions: str) -> None:
     items = torch.tensor([[0, 1, 2, 3, 4, 5], [6, 7, 8, N, N, N]])
     rows, steps = torch.tensor([0, 0, 1, 0, 1]), torch.tensor([5, 2, 2, 0, 0])
     with torch.no_grad():
-        together = network.answers(Batch(items, N), rows, steps)
+        together = network.answers(Batch(items, N), *asked(rows, steps))
         for answer, row, step in zip(together, rows, steps, strict=True):
-            alone = network.answers(Batch(items[row : row + 1, : step + 1], N), torch.tensor([0]), step[None])
+            alone = network.answers(
+                Batch(items[row : row + 1, : step + 1], N), step[None, None], torch.tensor([0])
+            )
             torch.testing.assert_close(alone[0], answer, rtol=0, atol=1e-5)
         first = Batch(torch.tensor([[1, 0, 2], [0, 0, 2]]), N)
-        ends = network.answers(first, torch.tensor([0, 1]), torch.tensor([2, 2]))
+        ends = network.answers(first, torch.tensor([[2], [2]]), torch.tensor([0, 1]))
     assert (ends[0] - ends[1]).abs().max() > 1e-3  # while all before it is seen
 
 
@@ -221,11 +224,11 @@ def test_scores_are_those_of_the_paper() -> None:
     network = network_of(temperature=0.0)
     assert network.head.bias is not None
     nn.init.normal_(network.head.bias)
-    items, rows, steps = torch.tensor([[4, 2, 0]]), torch.tensor([0]), torch.tensor([2])
+    items, steps, places = torch.tensor([[4, 2, 0]]), torch.tensor([[2]]), torch.tensor([0])
     with torch.no_grad():
-        state = network.answers(Batch(items, N), rows, steps)
+        state = network.answers(Batch(items, N), steps, places)
         expected = state @ network.items.weight.T + network.head.bias
-        torch.testing.assert_close(network(items, rows, steps), expected)
+        torch.testing.assert_close(network(items, steps, places), expected)
 
 
 def test_an_event_that_is_read_as_no_item_is_a_place_like_any_other() -> None:
@@ -235,16 +238,16 @@ def test_an_event_that_is_read_as_no_item_is_a_place_like_any_other() -> None:
     later = torch.tensor([[1, 2, 3, 4], [5, 6, 8, N], [8, 1, N, N]])
     _, targets = network.pairs(Batch(items, N, later=later))
     assert targets.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 7, 8, 1]
-    asked = network_of(mask_share=0.0, last_share=1.0)
+    other = network_of(mask_share=0.0, last_share=1.0)
     with torch.no_grad():
         ends = set()
         for seed in range(20):
             torch.manual_seed(seed)
-            queries, targets = asked.pairs(Batch(items[:1], N, later=later[:1]))
+            queries, targets = other.pairs(Batch(items[:1], N, later=later[:1]))
             end = int(targets[0])  # the row counts from 0, so that an item is its place
             ends.add(end)
             before = Batch(items[:1, :end], N)
-            expected = asked.answers(before, torch.tensor([0]), torch.tensor([end - 1]))
+            expected = other.answers(before, torch.tensor([[end - 1]]), torch.tensor([0]))
             torch.testing.assert_close(queries, expected, rtol=0, atol=1e-5)
     assert ends == {1, 2, 3, 4}
 
@@ -269,10 +272,10 @@ def test_the_mask_enters_as_an_item_would() -> None:
     encoder = network.encoder
     assert isinstance(encoder, BertEncoder)
     with torch.no_grad():
-        asked = network.answers(Batch(torch.tensor([[4, 2]]), N), torch.tensor([0]), torch.tensor([1]))
+        found = network.answers(Batch(torch.tensor([[4, 2]]), N), torch.tensor([[1]]), torch.tensor([0]))
         network.items.weight[7] = encoder.mask
         full = network.states(Batch(torch.tensor([[4, 2, 7]]), N))
-    torch.testing.assert_close(asked[0], full[0, 2])
+    torch.testing.assert_close(found[0], full[0, 2])
 
 
 def test_each_question_is_answered_for_the_user_of_its_row() -> None:
@@ -287,10 +290,10 @@ def test_each_question_is_answered_for_the_user_of_its_row() -> None:
         items, users = torch.tensor([[4, 2], [4, 2]]), torch.tensor([2, 0])
         rows, steps = torch.tensor([1, 0, 1]), torch.tensor([1, 1, 0])
         with torch.no_grad():
-            found = network.answers(Batch(items, N, {USER: users}), rows, steps)
+            found = network.answers(Batch(items, N, {USER: users}), *asked(rows, steps))
             for answer, row, step in zip(found, rows.tolist(), steps.tolist(), strict=True):
                 alone = Batch(items[row : row + 1, : step + 1], N, {USER: users[row : row + 1]})
-                expected = network.answers(alone, torch.tensor([0]), torch.tensor([step]))[0]
+                expected = network.answers(alone, torch.tensor([[step]]), torch.tensor([0]))[0]
                 torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
         assert (found[0] - found[1]).abs().max() > 1e-3
 
@@ -298,7 +301,7 @@ def test_each_question_is_answered_for_the_user_of_its_row() -> None:
 def test_the_catalogue_holds_no_mask() -> None:
     network = network_of()
     assert network.items.weight.shape == (N, D)
-    assert network(torch.tensor([[0]]), torch.tensor([0]), torch.tensor([0])).shape == (1, N)
+    assert network(torch.tensor([[0]]), torch.tensor([[0]]), torch.tensor([0])).shape == (1, N)
 
 
 @pytest.mark.parametrize(

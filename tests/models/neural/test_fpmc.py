@@ -43,7 +43,9 @@ def scores(network: Network, items: list[list[int]], users: list[int] | None) ->
     rows = torch.arange(len(items))
     fields = [] if users is None else [torch.tensor(users)]
     with torch.no_grad():
-        found: Tensor = network(torch.tensor(items), rows, torch.full_like(rows, len(items[0]) - 1), *fields)
+        found: Tensor = network(
+            torch.tensor(items), torch.full_like(rows, len(items[0]) - 1)[:, None], rows, *fields
+        )
     return found
 
 
@@ -181,8 +183,8 @@ def test_the_exported_graph_takes_users_known_and_unknown(seeded: np.random.Gene
     for rows, steps in [(1, 1), (4, 3)]:
         feed = {
             "items": seeded.integers(0, N, (rows, steps)),
-            "rows": np.arange(rows),
-            "steps": np.full(rows, steps - 1),
+            "asked": np.full((rows, 1), steps - 1),
+            "places": np.arange(rows),
             USER: seeded.integers(0, USERS + 2, rows),
         }
         with torch.no_grad():

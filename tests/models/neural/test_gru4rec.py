@@ -258,7 +258,7 @@ def test_the_gates_take_a_one_hot_input_straight() -> None:
         hidden = (1 - z) * np.tanh(xn + r * hn) + z * hidden
     with torch.no_grad():
         found = network.states(batch_of([[3, 7, 3]], None))[0, -1].numpy()
-        scores = network(torch.tensor([[3, 7, 3]]), torch.tensor([0]), torch.tensor([2]))[0].numpy()
+        scores = network(torch.tensor([[3, 7, 3]]), torch.tensor([[2]]), torch.tensor([0]))[0].numpy()
     np.testing.assert_allclose(found, hidden, atol=1e-12)
     np.testing.assert_allclose(scores, value["head.table"] @ hidden + value["head.bias"], atol=1e-12)
 

@@ -265,7 +265,7 @@ def test_what_the_time_between_events_tells_is_learnt() -> None:
         scores = fitted.scores(replace(queries, ends=queries.starts + ends))
         found = np.array(fitted.catalogue.ids)[scores.argmax(axis=1)]
         right[time] = float((found == items[np.arange(users), ends]).mean())
-    assert right["buckets"] == 1.0
+    assert right["buckets"] > 0.95
     assert right["none"] < 0.8
 
 

@@ -208,8 +208,8 @@ def test_the_exported_graph_takes_any_number_of_steps(model: RNN | GRU, seeded: 
     for rows, steps in [(1, 1), (4, 8), (3, 5)]:
         feed = {
             "items": seeded.integers(0, 9, (rows, steps)),
-            "rows": np.arange(rows),
-            "steps": np.full(rows, steps - 1),
+            "asked": np.full((rows, 1), steps - 1),
+            "places": np.arange(rows),
         }
         with torch.no_grad():
             expected = network(*(torch.from_numpy(value) for value in feed.values()))

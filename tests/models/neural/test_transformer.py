@@ -342,3 +342,18 @@ def test_past_the_window_a_step_stands_at_its_last_place(inputs: torch.Tensor) -
         out, state = encoder.step(inputs[:, step], state, events(inputs[:, step : step + 1]))
         expected = nn.functional.layer_norm(inputs[:, step] + encoder.positions[min(step, 2)], (D,))
         torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize(("kind", "feed_forward"), KINDS)
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_steps_alone_are_those_of_the_whole(kind: str, feed_forward: str, blocks: int, rotary: bool) -> None:
+    """What the last block computes for some steps is what it computes for all of them; steps may be asked twice."""
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(8, T, blocks, 2, 0.0, rotary, kind, feed_forward).double().eval()
+    inputs = torch.from_numpy(np.random.default_rng(1).normal(size=(B, T, 8)))
+    asked = torch.tensor([[0, 4, 2], [3, 3, 0]])
+    with torch.no_grad():
+        found, whole = encoder.at(inputs, events(inputs), asked), encoder(inputs, events(inputs))
+    for row in range(B):
+        torch.testing.assert_close(found[row], whole[row, asked[row]], rtol=0, atol=1e-12)

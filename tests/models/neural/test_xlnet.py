@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.asking import asked
 from torch import Tensor, nn
 
 from ensue.domain import Domain
@@ -430,7 +431,7 @@ def test_in_natural_order_all_steps_are_trained_as_they_are_answered() -> None:
     rows, steps = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 2, 0])
     with torch.no_grad():
         queries, targets = network.pairs(batch)
-        torch.testing.assert_close(queries, network.answers(batch, rows, steps))
+        torch.testing.assert_close(queries, network.answers(batch, *asked(rows, steps)))
     assert targets.tolist() == [6, 1, 2, 8]
     assert network.causal
     assert XLNet(order="natural").causal
@@ -442,10 +443,10 @@ def test_an_answer_depends_on_its_own_history_alone(order: str) -> None:
     items = torch.tensor([[4, 6, 1, 2, 7], [3, 8, N, N, N]])
     rows, steps = torch.tensor([0, 1, 0, 0]), torch.tensor([2, 1, 4, 0])
     with torch.no_grad():
-        together = network.answers(Batch(items, N), rows, steps)
+        together = network.answers(Batch(items, N), *asked(rows, steps))
         for found, row, step in zip(together, rows, steps, strict=True):
             history = Batch(items[row, : step + 1][None], N)
-            alone = network.answers(history, torch.tensor([0]), step[None])[0]
+            alone = network.answers(history, step[None, None], torch.tensor([0]))[0]
             torch.testing.assert_close(found, alone, rtol=0, atol=1e-10)
 
 
@@ -459,7 +460,7 @@ def test_a_permuted_answer_sees_the_history_whole_from_everywhere() -> None:
         contents = network.items(items) * network.input_scale
         encoder = network.encoder
         expected = encoder.streams(contents, everything, torch.tensor([[3]]), everything)[1][:, 0]
-        found = network.answers(Batch(items, N), torch.tensor([0]), torch.tensor([2]))
+        found = network.answers(Batch(items, N), torch.tensor([[2]]), torch.tensor([0]))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
 
 
@@ -471,9 +472,9 @@ def test_an_order_that_ends_with_the_question_trains_what_is_answered(
     fixed(monkeypatch, [2, 0, 1, 3])
     with torch.no_grad():
         queries, targets = network.pairs(rows_of([4, 6, 1, 2]))
-        asked = network.answers(Batch(torch.tensor([[4, 6, 1]]), N), torch.tensor([0]), torch.tensor([2]))
+        found = network.answers(Batch(torch.tensor([[4, 6, 1]]), N), torch.tensor([[2]]), torch.tensor([0]))
     assert targets.tolist() == [2]
-    torch.testing.assert_close(queries, asked, rtol=0, atol=1e-10)
+    torch.testing.assert_close(queries, found, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("how", ["embedding", "adapter"])
@@ -485,11 +486,11 @@ def test_users_enter_and_leave_as_in_any_network(how: str, monkeypatch: pytest.M
     fixed(monkeypatch, [1, 3, 0, 2], [1, 3, 0, 2])
     batch = rows_of([4, 6, 1, 2], [4, 6, 1, 2])
     known = Batch(batch.items, N, {"user": torch.tensor([1, 2])}, later=batch.later)  # user 2 is unknown
-    asked = torch.tensor([1, 0]), torch.tensor([2, 2])
+    question = torch.tensor([[2], [2]]), torch.tensor([1, 0])
     with torch.no_grad():
         for found, without in (
             (personal.pairs(known)[0].reshape(2, 2, D).flip(0), plain.pairs(batch)[0].reshape(2, 2, D)),
-            (personal.answers(known, *asked)[:, None], plain.answers(batch, *asked)[:, None]),
+            (personal.answers(known, *question)[:, None], plain.answers(batch, *question)[:, None]),
         ):
             torch.testing.assert_close(found[0], without[0], rtol=0, atol=1e-10)
             if how == "adapter":

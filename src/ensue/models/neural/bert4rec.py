@@ -23,6 +23,7 @@ from ensue.models.neural.blocks import (
 from ensue.network import Batch, Encoder, Network, Sought, State
 from ensue.neural_model import NeuralModel
 from ensue.sequences import Sequences
+from ensue.spaces import ATTENTION, NETWORK, Real, Space
 
 LEAST_SHARE = 0.1
 """Automatic epochs grow as one over the share of places that each trains, down to this share."""
@@ -134,8 +135,9 @@ class BertNetwork(Network):
         before = torch.where(order > 0, row + order - 1, -1)
         return Sought(self._filled(x, hidden, real, n, batch.fields)[hidden], items[hidden], before[hidden])
 
-    def answers(self, batch: Batch, rows: Tensor, steps: Tensor) -> Tensor:
+    def answers(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
         """`[Q, D]` what each prefix says of the place after it; the prefixes stand in rows of their own."""
+        rows, steps = places // asked.shape[1], asked.flatten()[places]
         x = self.embedded(batch)[rows]
         fields = {name: values[rows] for name, values in batch.fields.items()}
         before = torch.arange(batch.items.shape[1], device=steps.device) <= steps[:, None]
@@ -207,6 +209,12 @@ class BERT4Rec(NeuralModel):
 
     name: ClassVar[str] = "bert4rec"
     summary: ClassVar[str] = "a network that looks both ways and fills gaps"
+    space: ClassVar[Space] = {
+        **NETWORK,
+        **ATTENTION,
+        "mask_share": Real(0.1, 0.6),
+        "last_share": Real(0.0, 0.9),
+    }
     network_class: ClassVar[type[Network]] = BertNetwork
 
     bias: bool = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ensue.dropout import Dropout
 from ensue.errors import ConfigError, nearest
+from ensue.network import chosen
 
 BLOCKS = ("pre-norm", "post-norm", "gated")
 FEED_FORWARDS = ("gelu", "relu", "swiglu")
@@ -122,6 +123,27 @@ class Attention(nn.Module):
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, t, d))
         return out
 
+    def at(self, x: Tensor, here: Tensor, asked: Tensor) -> Tensor:
+        """`[B, S, D]` of causal attention, computed for some steps alone.
+
+        Args:
+            x: `[B, T, D]` inputs.
+            here: `[B, S, D]` those of the steps that are asked for.
+            asked: `[B, S]` which steps they are.
+        """
+        b, t, d = x.shape
+        own, others = self.project.weight.split([d, 2 * d])
+        bias, biases = self.project.bias.split([d, 2 * d])
+        q = nn.functional.linear(here, own, bias).view(b, -1, self.heads, d // self.heads).transpose(1, 2)
+        kv = nn.functional.linear(x, others, biases).view(b, t, 2, self.heads, d // self.heads)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.rotary:
+            q, k = rotated(q, asked), rotated(k)
+        seen = torch.arange(t, device=x.device) <= asked[..., None]
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None])
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
     def step(self, x: Tensor, keys: Tensor, values: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[B, D]` of one more step, with the caches that hold it too.
 
@@ -205,6 +227,12 @@ class Block(nn.Module):
         """`[B, T, D]`; arguments as for the attention."""
         mixed = self.attention(self._before(x, self.attention_norm), seen, steps)
         return self._fed(self._joined(x, mixed, self.attention_norm, self.attention_gate))
+
+    def at(self, x: Tensor, asked: Tensor) -> Tensor:
+        """`[B, S, D]` of causal attention, for some steps `[B, S]` alone: what no later block asks for is left out."""
+        normed = self._before(x, self.attention_norm)
+        mixed = self.attention.at(normed, chosen(normed, asked), asked)
+        return self._fed(self._joined(chosen(x, asked), mixed, self.attention_norm, self.attention_gate))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[B, D]` of one more step, with the caches that hold it too; arguments as for the attention."""

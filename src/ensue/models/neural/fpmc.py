@@ -16,6 +16,7 @@ from ensue.network import Batch, Encoder, Network, State
 from ensue.neural_model import NeuralModel
 from ensue.scorer import Head, Scorer
 from ensue.side import Users
+from ensue.spaces import NETWORK, OneOf, Space
 
 
 class LastItem(Encoder):
@@ -113,6 +114,7 @@ class FPMC(NeuralModel):
 
     name: ClassVar[str] = "fpmc"
     summary: ClassVar[str] = "a factorised Markov chain for each user"
+    space: ClassVar[Space] = {**NETWORK, "loss": OneOf(("bpr", "cross-entropy"))}
     network_class: ClassVar[type[Network]] = FactorNetwork
 
     dropout: float = 0.0

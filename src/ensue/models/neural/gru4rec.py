@@ -20,6 +20,7 @@ from ensue.network import Batch, Encoder, Network
 from ensue.neural_model import NeuralModel
 from ensue.sequences import Sequences
 from ensue.side import Side, Users
+from ensue.spaces import NETWORK, OneOf, Space
 
 
 def side_by_side(offsets: Ints, lanes: int, steps: int, rng: np.random.Generator) -> Iterator[Stretches]:
@@ -155,6 +156,7 @@ class GRU4Rec(NeuralModel):
 
     name: ClassVar[str] = "gru4rec"
     summary: ClassVar[str] = "gated recurrent units, trained on sequences side by side"
+    space: ClassVar[Space] = {**NETWORK, "loss": OneOf(("bpr-max", "cross-entropy", "top1-max"))}
 
     bias: bool = True
     loss: str | Mapping[str, Any] = "bpr-max"

@@ -15,6 +15,7 @@ from ensue.models.neural.blocks import check_choice, check_heads, written
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
 from ensue.sequences import MISSING_TIME, Sequences
+from ensue.spaces import ATTENTION, NETWORK, Space
 
 TIMES = ("auto", "buckets", "none")
 GROWTH = 0.301
@@ -196,6 +197,7 @@ class HSTU(NeuralModel):
 
     name: ClassVar[str] = "hstu"
     summary: ClassVar[str] = "attention without shares, by distance and time"
+    space: ClassVar[Space] = {**NETWORK, **ATTENTION}
 
     dropout: float = 0.3
     temperature: float = 0.1

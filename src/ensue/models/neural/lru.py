@@ -14,6 +14,7 @@ from ensue.dropout import Dropout
 from ensue.errors import ConfigError
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
+from ensue.spaces import NETWORK, Real, Space, Whole
 
 SLOWEST_DECAY = 1e-6
 """The least -log |lambda| of a unit: single precision would round one that is smaller to |lambda| = 1."""
@@ -180,6 +181,7 @@ class LRU(NeuralModel):
 
     name: ClassVar[str] = "lru"
     summary: ClassVar[str] = "linear recurrences, all steps at once"
+    space: ClassVar[Space] = {**NETWORK, "blocks": Whole(1, 4), "r_min": Real(0.0, 0.9)}
 
     blocks: int = 2
     hidden: int = 0

@@ -13,6 +13,7 @@ from ensue.dropout import Dropout
 from ensue.errors import ConfigError, nearest
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
+from ensue.spaces import NETWORK, OneOf, Space, Whole
 
 ACTIVATIONS = ("tanh", "relu")
 
@@ -158,6 +159,7 @@ class RNN(_Recurrent):
 
     name: ClassVar[str] = "rnn"
     summary: ClassVar[str] = "a recurrent network without gates"
+    space: ClassVar[Space] = {**NETWORK, "layers": Whole(1, 2), "activation": OneOf(("tanh", "relu"))}
 
     activation: str = "tanh"
 
@@ -195,6 +197,7 @@ class LSTM(_Recurrent):
 
     name: ClassVar[str] = "lstm"
     summary: ClassVar[str] = "a recurrent network with gates"
+    space: ClassVar[Space] = {**NETWORK, "layers": Whole(1, 2), "memory": OneOf((0, 10, 50))}
 
     memory: int = 0
 
@@ -226,6 +229,7 @@ class GRU(_Recurrent):
 
     name: ClassVar[str] = "gru"
     summary: ClassVar[str] = "a recurrent network with two gates"
+    space: ClassVar[Space] = {**NETWORK, "layers": Whole(1, 2)}
 
     def encoder(self) -> Encoder:
         """The recurrent stack."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ensue.models.neural.blocks import BLOCKS, FEED_FORWARDS, POSITIONS, Block, check_choice, check_heads
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
+from ensue.spaces import ATTENTION, NETWORK, OneOf, Space
 
 
 class TransformerEncoder(Encoder):
@@ -45,14 +46,30 @@ class TransformerEncoder(Encoder):
 
     def forward(self, x: Tensor, batch: Batch) -> Tensor:
         """`[B, T, D]` the state after each step; T is at most the window's length."""
-        if self.positions is not None:
-            x = x + self.positions[: x.shape[1]]
-        if self.norm_first:
-            x = self.norm(x)
+        x = self._placed(x)
         for block in self.blocks:
             x = block(x)
-        states: Tensor = x if self.norm_first else self.norm(x)
-        return states
+        return self._left(x)
+
+    def at(self, x: Tensor, batch: Batch, asked: Tensor) -> Tensor:
+        """`[B, S, D]`: the last block is computed for the steps that are asked about alone."""
+        if len(self.blocks) == 0:
+            return super().at(x, batch, asked)
+        *before, last = self.blocks
+        x = self._placed(x)
+        for block in before:
+            x = block(x)
+        return self._left(cast(Block, last).at(x, asked))
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Inputs as the first block takes them."""
+        if self.positions is not None:
+            x = x + self.positions[: x.shape[1]]
+        return self.norm(x) if self.norm_first else x
+
+    def _left(self, x: Tensor) -> Tensor:
+        """States as the last block gives them, normed once."""
+        return x if self.norm_first else self.norm(x)
 
     def begin(self, rows: int) -> State:
         """Keys and values `[B, blocks, H, L, h]` of no step yet, and how many steps there were, `[B]`."""
@@ -98,6 +115,12 @@ class Transformer(NeuralModel):
 
     name: ClassVar[str] = "transformer"
     summary: ClassVar[str] = "a causal attention network, all positions trained"
+    space: ClassVar[Space] = {
+        **NETWORK,
+        **ATTENTION,
+        "block": OneOf(("pre-norm", "gated")),
+        "feed_forward": OneOf(("gelu", "swiglu")),
+    }
 
     dropout: float = 0.3
     temperature: float = 0.1

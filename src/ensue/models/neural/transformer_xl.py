@@ -13,6 +13,7 @@ from ensue.dropout import Dropout
 from ensue.errors import ConfigError
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
+from ensue.spaces import ATTENTION, NETWORK, Space
 
 SLOWEST = 10_000.0
 """The base of the sinusoids' rates: the slowest turns once in about 2 pi times this many steps."""
@@ -268,6 +269,7 @@ class TransformerXL(NeuralModel):
 
     name: ClassVar[str] = "transformer-xl"
     summary: ClassVar[str] = "attention by distance over segments that remember those before"
+    space: ClassVar[Space] = {**NETWORK, **ATTENTION}
 
     dropout: float = 0.3
     temperature: float = 0.1

@@ -14,6 +14,7 @@ from ensue.models.neural.blocks import events
 from ensue.models.neural.transformer_xl import Align, RelativeLayer, Seen, check_relative, shifted, sinusoids
 from ensue.network import Batch, Encoder, Network, Sought, State
 from ensue.neural_model import NeuralModel
+from ensue.spaces import ATTENTION, NETWORK, Real, Space
 
 ORDERS = ("permuted", "natural")
 
@@ -224,10 +225,11 @@ class XLNetNetwork(Network):
         users = batch.fields["user"]
         return self.users.leave(states, users if rows is None else users[rows])
 
-    def answers(self, batch: Batch, rows: Tensor, steps: Tensor) -> Tensor:
-        """`[Q, D]` the query stream at the place after step `steps[q]` of row `rows[q]`."""
+    def answers(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
+        """`[Q, D]` the query stream at the place after each step that is asked about."""
         if self.causal:
-            return super().answers(batch, rows, steps)
+            return super().answers(batch, asked, places)
+        rows, steps = places // asked.shape[1], asked.flatten()[places]
         x = self.embedded(batch)[rows]
         known = torch.arange(x.shape[1], device=x.device) <= steps[:, None]
         known = known[:, None, None]
@@ -268,6 +270,7 @@ class XLNet(NeuralModel):
 
     name: ClassVar[str] = "xlnet"
     summary: ClassVar[str] = "attention trained in orders drawn at random, by two streams"
+    space: ClassVar[Space] = {**NETWORK, **ATTENTION, "predicted": Real(0.1, 0.6)}
     network_class: ClassVar[type[Network]] = XLNetNetwork
 
     dropout: float = 0.3
