@@ -386,3 +386,34 @@ def test_some_of_the_examples_keep_all_that_belongs_to_them() -> None:
     assert np.isnan(some.target_ratings[1])
     plain = at_times(EventLog.of(log.frame.drop("rating")), 3).examples("test", catalogue)
     assert plain[np.array([1])].target_ratings is None
+
+
+# ------------------------------------------------------------------------------------ random targets
+
+
+@given(rows=events, seed=st.integers(0, 9))
+def test_a_random_target_is_one_of_those_of_its_sequence(rows: list[tuple[str, str, int]], seed: int) -> None:
+    log = log_of(rows)
+    found = cut(log, "temporal")
+    if found is None:
+        return
+    catalogue = Catalogue.fit(log)
+    every = found.examples("test", catalogue)
+    one = found.examples("test", catalogue, "random", seed=seed)
+    assert one.groups.tolist() == list(range(len(every.group_ids)))
+    assert one.group_ids.equals(every.group_ids)
+    told = set(zip(every.groups.tolist(), every.targets.tolist(), every.queries.ends.tolist(), strict=True))
+    assert set(zip(one.groups.tolist(), one.targets.tolist(), one.queries.ends.tolist(), strict=True)) <= told
+    again = found.examples("test", catalogue, "random", seed=seed)
+    assert again.queries.ends.tolist() == one.queries.ends.tolist()
+
+
+def test_random_targets_reach_every_event_of_a_part_and_the_seed_is_told() -> None:
+    log = log_of([("u", "abcdefgh"[time], time) for time in range(8)])
+    found = at_times(log, 4)
+    catalogue = Catalogue.fit(log)
+    drawn = {
+        found.examples("test", catalogue, "random", seed=seed).target_ids.to_list()[0] for seed in range(60)
+    }
+    assert drawn == set("efgh")
+    assert found.examples("test", catalogue, "random", seed=7).protocol.endswith("random targets (seed 7)")

@@ -22,6 +22,9 @@ from ensue.quantiles import order_statistics, quantile
 from ensue.sequences import Sequences
 from ensue.splits import LEAKS, TEST, TRAIN, Examples, Split, last_out, ratio, short_notes, temporal_name
 
+KEPT = ("auto", "temporal", "last", "ratio", "none")
+"""The splits that need one part of a log at a time."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -151,6 +154,10 @@ def _logs(spilled: Spilled, wanted: Wanted) -> Iterator[EventLog]:
 def _rule(spilled: Spilled, wanted: Wanted) -> tuple[str, float | None]:
     """The split by name, and where a temporal one cuts, in microseconds."""
     rule = wanted.split
+    if rule not in KEPT:
+        raise ConfigError(
+            f"A log is prepared part by part, and the split '{rule}' looks at all of it: take one of {', '.join(KEPT)}."
+        )
     if rule == "auto":
         rule = "last"
         if spilled.has_time:
@@ -242,4 +249,7 @@ def together(parts: Iterable[Examples]) -> Examples:
         left_out=sum(part.left_out for part in found),
         without_history=sum(part.without_history for part in found),
         target_ratings=joined([part.target_ratings for part in found]),
+        target_context={
+            name: pl.concat([part.target_context[name] for part in found]) for name in first.target_context
+        },
     )

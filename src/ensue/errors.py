@@ -2,12 +2,14 @@
 
     EnsueError                 a user's mistake or a limit that was met; the command line prints one line, exits 2
     ├── DataError              the log, a file or its rows cannot be used as they are
-    │   └── ColumnError        a column is missing, unknown or of the wrong kind
+    │   ├── ColumnError        a column is missing, unknown or of the wrong kind
+    │   └── LeakError          a split, or what was fitted, knows what it is to be asked for
     ├── FetchError             a public data set could not be had from any of its sources
     ├── ConfigError            an experiment file or an option is wrong (all faults at once)
     ├── ModelError             a model cannot be fitted, or training had to stop
     ├── QueryError             a question to a recommender is wrong: k, history, user
     ├── ArtifactError          a saved model is damaged, of another version, or not one of ours
+    ├── StateError             live histories cannot be read or written just now
     └── MissingExtraError      an optional part of the installation is needed and absent
 
 A message says what is wrong (with the value), where, and what to do about it. Anything else that escapes
@@ -34,6 +36,10 @@ class ColumnError(DataError):
     """A column is missing, unknown or of the wrong kind."""
 
 
+class LeakError(DataError):
+    """A split lets training see what is to be asked for, or a model has seen it."""
+
+
 class FetchError(EnsueError):
     """A public data set could not be had from any of its sources."""
 
@@ -52,6 +58,10 @@ class QueryError(EnsueError):
 
 class ArtifactError(EnsueError):
     """A saved model is damaged, of another version, or not one of ours."""
+
+
+class StateError(EnsueError):
+    """Live histories cannot be read or written: the store is full, locked, damaged or out of reach."""
 
 
 class MissingExtraError(EnsueError):

@@ -73,16 +73,57 @@ class Splitting:
     """How the log is split.
 
     Attributes:
-        rule: "temporal", "last", "ratio", "basket", or "auto" to follow the audit.
-        test: share of the events (temporal) or of each user's events (ratio) that is tested.
-        validation: share of what is left that models are chosen on.
+        rule: "temporal", "last", "ratio", "basket", "users", "items", "days", or "auto" to follow the audit.
+        test: share of the events (temporal), of each user's events (ratio), of the users, or of the items that is
+            tested.
+        validation: share of what is left that models are chosen on; 0 keeps nothing for it.
+        seed: of the draw of users or items.
+        days: sessions of how many last days are tested (days).
+        straddling: whether a session that straddles a cut goes by its "start" or its "end" (days).
+        windows: for a back-test by time, how many tests follow each other, each with a share `test` of the events; 0 is
+            none.
+        window: which of them this run is, from 1; 0 leaves it to the back-test, which runs them all.
+        sliding: whether training begins later with each window.
     """
 
-    rule: Literal["auto", "temporal", "last", "ratio", "basket"] = "auto"
+    rule: Literal["auto", "temporal", "last", "ratio", "basket", "users", "items", "days"] = "auto"
     test: float = 0.1
     validation: float = 0.1
+    seed: int = 0
+    days: float = 1.0
+    straddling: Literal["start", "end"] = "start"
+    windows: int = 0
+    window: int = 0
+    sliding: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    def faults(self) -> list[str]:
+        """What cannot be, one sentence each."""
+        found = [
+            f"split.{name} = {value:g}: must be a share from 0 up to 1."
+            for name, value in (("test", self.test), ("validation", self.validation))
+            if not 0 <= value < 1
+        ]
+        found += [
+            f"split.{name} = {value}: must be a whole number from 0 up."
+            for name, value in (("seed", self.seed), ("windows", self.windows), ("window", self.window))
+            if value < 0
+        ]
+        if not 0 < self.days < inf:
+            found.append(f"split.days = {self.days:g}: must be a number of days above 0.")
+        if self.windows and self.rule not in ("auto", "temporal"):
+            found.append(
+                f"split.windows = {self.windows}: a back-test is by time, and split.rule = '{self.rule}' is not."
+            )
+        if self.windows * self.test >= 1:
+            found.append(
+                f"split.windows = {self.windows} of split.test = {self.test:g} of the events each: nothing is left to "
+                "learn from."
+            )
+        if self.window > self.windows:
+            found.append(f"split.window = {self.window}: there are split.windows = {self.windows} of them.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -90,13 +131,13 @@ class Evaluating:
     """How models are measured.
 
     Attributes:
-        targets: "successive" (every event of the test part) or "last" (the last of each user).
+        targets: "successive" (every event of the test part), "last" (the last of each user) or "random" (one of each).
         exclude_seen: true, false, or "auto" to follow the audit's share of repeats.
         metrics: names such as "ndcg@10"; the usual ones if empty.
         choose_on: the metric on validation by which the best model is chosen.
     """
 
-    targets: Literal["successive", "last"] = "successive"
+    targets: Literal["successive", "last", "random"] = "successive"
     exclude_seen: bool | Literal["auto"] = "auto"
     metrics: tuple[str, ...] = ()
     choose_on: str = "ndcg@10"
@@ -271,18 +312,13 @@ def _range_faults(experiment: Experiment) -> list[str]:
         shaped = (experiment if gap_is_fine else replace(experiment, sequences=Sequencing())).shape.faults()
     except ConfigError as fault:
         shaped = [f"sequences.session_gap, sessions.gap: {fault}"]
-    shares = {"split.test": experiment.split.test, "split.validation": experiment.split.validation}
     return [
         *shaped,
+        *experiment.split.faults(),
         *(
             f"{name} = {value:g}: must be a finite number from 0 up."
             for name, value in low.items()
             if not 0 <= value < inf
-        ),
-        *(
-            f"{name} = {value:g}: must be a share from 0 up to 1."
-            for name, value in shares.items()
-            if not 0 <= value < 1
         ),
     ]
 

@@ -1,0 +1,189 @@
+"""A whole experiment again and again: one run for each of several tests that follow each other in time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ensue.errors import ConfigError
+from ensue.events.log import EventLog
+from ensue.experiment import Experiment
+from ensue.ladder import Outcome, load_log, run
+from ensue.progress import Progress, Silent
+from ensue.version import __version__
+
+SUMMARY = "backtest.json"
+WINDOWS = 3
+"""How many tests, where an experiment does not say."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one run came to.
+
+    Attributes:
+        name: the split, in words.
+        sizes: events in each part.
+        folder: of the run, within that of the back-test.
+        chosen: label of the model that was best on validation.
+        best: label of the model that was best in the test, by the metric that models are chosen on.
+        figures: label -> metric -> headline value.
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    folder: str
+    chosen: str
+    best: str
+    figures: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Window:
+        """The figures of a run, without its events."""
+        wanted = outcome.experiment.evaluation.choose_on
+        figures = {rung.label: {n: rung.test.value(n) for n in rung.test.metrics} for rung in outcome.rungs}
+        first = outcome.rungs[0].test.metrics
+        metric = wanted if wanted in first else first[0]
+        best = max(figures, key=lambda label: figures[label][metric])
+        return cls(outcome.split.name, outcome.split.sizes, outcome.folder.name, outcome.best, best, figures)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One metric of one model over the windows.
+
+    Attributes:
+        values: one for each window that the model ran in.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the windows, each weighing the same."""
+        return sum(self.values) / len(self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The spread for programs."""
+        return {
+            "mean": self.mean,
+            "min": min(self.values),
+            "max": max(self.values),
+            "values": list(self.values),
+        }
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """How models did in each of several tests that follow each other in time.
+
+    Attributes:
+        windows: the runs, the earliest test first.
+        folder: where they lie.
+        metric: by which the best model of a window is told.
+    """
+
+    windows: tuple[Window, ...]
+    folder: Path
+    metric: str
+
+    @property
+    def spreads(self) -> dict[str, dict[str, Spread]]:
+        """Label -> metric -> its values; a model that was left out of a window has fewer of them."""
+        labels = dict.fromkeys(label for window in self.windows for label in window.figures)
+        found: dict[str, dict[str, Spread]] = {}
+        for label in labels:
+            ran = [window.figures[label] for window in self.windows if label in window.figures]
+            found[label] = {name: Spread(tuple(figures[name] for figures in ran)) for name in ran[0]}
+        return found
+
+    @property
+    def agree(self) -> bool:
+        """Whether one model is the best in every window."""
+        return len({window.best for window in self.windows}) == 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The back-test for programs; no user's id is in it."""
+        return {
+            "ensue": __version__,
+            "metric": self.metric,
+            "agree": self.agree,
+            "windows": [
+                {
+                    "split": window.name,
+                    "sizes": dict(window.sizes),
+                    "folder": window.folder,
+                    "chosen": window.chosen,
+                    "best": window.best,
+                    "figures": {label: dict(found) for label, found in window.figures.items()},
+                }
+                for window in self.windows
+            ],
+            "models": {
+                label: {name: spread.to_json() for name, spread in found.items()}
+                for label, found in self.spreads.items()
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """The back-test as plain text: a table of the metric, and whether the windows agree."""
+        number = len(self.windows)
+        numbered = [f"window {place + 1}" for place in range(number)]
+        table = [("model", f"{self.metric}, mean", "min", "max", *numbered)]
+        for label, found in self.spreads.items():
+            spread = found[self.metric]
+            cells = [f"{value:.4f}" for value in (spread.mean, min(spread.values), max(spread.values))]
+            ran = [window.figures.get(label, {}).get(self.metric) for window in self.windows]
+            table.append((label, *cells, *("-" if value is None else f"{value:.4f}" for value in ran)))
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        told = "; ".join(f"{place} {window.best}" for place, window in enumerate(self.windows, start=1))
+        same = (
+            f"{self.windows[0].best} is the best in all {number} windows"
+            if self.agree
+            else f"the windows do not agree which model is the best: {told}"
+        )
+        return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in table), same]
+
+
+def backtest(
+    experiment: Experiment, progress: Progress | None = None, log: EventLog | None = None
+) -> Backtest:
+    """One run of an experiment for each of its windows, in folders of their own, and what they come to together.
+
+    Window n is kept in `<out>/window-n`, a run as any other; what they come to in `<out>/backtest.json`.
+
+    Args:
+        experiment: what to do; `split.windows` says how many windows (3 where it says 0), `split.test` how much of the
+            log each tests.
+        progress: who is told how far it is.
+        log: the events, if they are in memory already.
+
+    Raises:
+        ConfigError: the split is not by time, names one window, or there is no folder for the results.
+        EnsueError: a run fails.
+    """
+    progress = progress or Silent()
+    windows = experiment.split.windows or WINDOWS
+    planned = replace(experiment.split, windows=windows)
+    faults = planned.faults()
+    if planned.window:
+        faults.append(f"split.window = {planned.window} is one run; a back-test runs them all: leave it out.")
+    if not experiment.out:
+        faults.append('The experiment names no folder for its results: give out = "runs/NAME" or --out.')
+    if faults:
+        raise ConfigError("\n".join(faults))
+    log = load_log(experiment.data, progress.say) if log is None else log
+    folder, found = Path(experiment.out), []
+    for number in range(1, windows + 1):
+        progress.say(f"window {number} of {windows}")
+        one = replace(planned, window=number)
+        outcome = run(replace(experiment, split=one, out=str(folder / f"window-{number}")), progress, log)
+        found.append(Window.of(outcome))
+    known, wanted = next(iter(found[0].figures.values())), experiment.evaluation.choose_on
+    done = Backtest(tuple(found), folder, wanted if wanted in known else next(iter(known)))
+    text = json.dumps(done.to_json(), indent=1, ensure_ascii=False)
+    (folder / SUMMARY).write_text(text, encoding="utf-8")
+    return done
