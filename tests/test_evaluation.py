@@ -401,6 +401,43 @@ def test_every_figure_is_what_plain_python_gives(examples: Examples) -> None:
     assert found.value("recall@3") >= found.value("ndcg@3")
 
 
+# ---------------------------------------------------------------------------------------- more, on request
+
+
+def test_global_auc_weighs_every_pair_and_auc_every_user(three_users: tuple[Recommender, Examples]) -> None:
+    found = evaluate(*three_users, metrics=["auc", "auc_global"])
+    # below the targets of x: 5, 4 and 0 of 5, 5 and 6; of y: 2 of 5; of z: 0 of 6
+    assert found.value("auc_global") == pytest.approx((5 + 4 + 0 + 2 + 0) / (5 + 5 + 6 + 5 + 6))
+    assert found.value("auc") == pytest.approx(((5 / 5 + 4 / 5 + 0) / 3 + 2 / 5 + 0) / 3)
+    assert found.warm is not None
+    assert found.warm.value("auc_global") == pytest.approx((5 + 4 + 2) / (5 + 5 + 5))
+
+
+def test_more_is_reported_on_request_and_nothing_otherwise(three_users: tuple[Recommender, Examples]) -> None:
+    plain = evaluate(*three_users)
+    assert (plain.curves, plain.slates, plain.segments, plain.probabilities) == (None, None, {}, None)
+    asked_for = {"curves": True, "slates": True, "segments": ("history", "warmth")}
+    found = evaluate(*three_users, metrics=["recall@2", "ndcg@10"], **asked_for)  # type: ignore[arg-type]
+    assert found.curves is not None
+    assert found.curves.value("recall", 2) == pytest.approx(found.value("recall@2"))
+    assert found.slates is not None
+    assert found.slates.users == 3
+    # after i5, i0 and i1, and before the cold target of x, all six items are listed, and before the others too
+    assert found.slates.value("coverage") == 1
+    assert [part.label for part in found.segments["warmth"]] == ["warm", "cold item"]
+    warm, cold = found.segments["warmth"]
+    assert warm.figures.value("recall@2") == pytest.approx((2 / 2 + 0) / 2)
+    assert cold.figures.value("recall@2") == 0
+    assert [part.figures.targets for part in found.segments["history"]] == [5]
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told["curves"]["recall"][1] == found.value("recall@2")
+    assert told["slates"]["figures"]["coverage"] == {"value": 1}
+    assert told["segments"]["warmth"][0]["metrics"]["recall@2"]["note"] == "2 users: the interval is rough"
+    assert f"ndcg@10 by warmth: warm {warm.figures.value('ndcg@10'):.4f}, cold item 0.0000" in found.lines()
+    assert any(line.startswith("slates of 10 before the last target of 3 users: ") for line in found.lines())
+    same(evaluate(*three_users, metrics=["recall@2", "ndcg@10"], **asked_for), found)  # type: ignore[arg-type]
+
+
 # ----------------------------------------------------------------------------------------------- output
 
 

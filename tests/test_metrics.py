@@ -24,6 +24,7 @@ from ensue.metrics import (
     MRR,
     NDCG,
     Accuracy,
+    GlobalAUC,
     HitRate,
     Metric,
     Precision,
@@ -35,7 +36,17 @@ from ensue.metrics import (
 from ensue.ranking import mid_ranks
 
 Floats = NDArray[np.float64]
-EVERY: tuple[Metric, ...] = (*DEFAULT, HitRate(1), HitRate(10), Recall(1), NDCG(1), NDCG(3), MAP(3), MRR(2))
+EVERY: tuple[Metric, ...] = (
+    *DEFAULT,
+    HitRate(1),
+    HitRate(10),
+    Recall(1),
+    NDCG(1),
+    NDCG(3),
+    MAP(3),
+    MRR(2),
+    GlobalAUC(),
+)
 
 
 def ranked(ranks: Sequence[Sequence[float]], candidates: int = 100) -> Ranked:
@@ -290,6 +301,28 @@ def test_auc_counts_tied_pairs_half(case: tuple[Floats, list[list[int]]]) -> Non
     scores, relevant = case
     expected = [brute(AUC(), row.tolist(), set(items)) for row, items in zip(scores, relevant, strict=True)]
     assert AUC().per_query(ranked_by(scores, relevant)).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@given(cases(ties=True))
+def test_global_auc_is_the_share_of_all_pairs_of_all_queries(case: tuple[Floats, list[list[int]]]) -> None:
+    scores, relevant = case
+    table = ranked_by(scores, relevant)
+    weights, right, all_pairs = GlobalAUC().weights(table), 0.0, 0
+    for row, items in zip(scores.tolist(), relevant, strict=True):
+        rivals = [item for item in range(len(row)) if item not in items]
+        right += sum((row[a] > row[b]) + (row[a] == row[b]) / 2 for a in items for b in rivals)
+        all_pairs += len(items) * len(rivals)
+    assert weights.sum() == all_pairs
+    assert (GlobalAUC().per_query(table) * weights).sum() == pytest.approx(right, abs=1e-9)
+
+
+def test_global_auc_follows_from_ranks_and_counts_the_unservable_as_below_all() -> None:
+    table = Ranked.single(np.array([1.0, 3.0, inf]), np.array([5, 9, 6]))
+    weights, values = GlobalAUC().weights(table), GlobalAUC().per_query(table)
+    assert weights.tolist() == [5 - 1, 9 - 1, 6]
+    assert (values * weights).sum() == pytest.approx((5 - 1) + (9 - 3) + 0)
+    assert metric("auc_global") == metric("global_auc") == GlobalAUC()
+    assert all(found.weights(table) is None for found in DEFAULT), "the usual ones are means over users"
 
 
 # ------------------------------------------------------------------------------------------------ laws

@@ -6,31 +6,42 @@ Every figure is a mean over the targets of a user, then over users. Three groups
 - *warm*: the targets that the catalogue holds; users without any are left out of it;
 - *cold users*: the targets asked of a history without a single known item, which the fallback answers.
 
-The ranking is the one that serves: the same exclusion of seen items, and mid-ranks for ties.
+The ranking is the one that serves: the same exclusion of seen items, and mid-ranks for ties. On request the same pass
+over the scores gives more: curves over the cut-off, what slates are like, figures of parts of the targets, and whether
+probabilities mean what they say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ensue.batching import Ints
+from ensue.batching import Ints, Items
 from ensue.blocks import blocks
+from ensue.calibration import Gauging, Probabilities, scale_of
 from ensue.candidates import Candidates, Sampling
 from ensue.catalogue import UNKNOWN
-from ensue.errors import ConfigError, DataError, nearest
+from ensue.curves import Curves
+from ensue.curves import curves as curves_of
+from ensue.errors import ConfigError, DataError
 from ensue.evaluation_counts import Counts, counted
+from ensue.figures import Figures, Measured, asked
 from ensue.metrics import DEFAULT, Metric, Ranked
 from ensue.metrics import metric as metric_named
 from ensue.progress import Progress, Silent
-from ensue.ranking import Recommender, check_scores, exclude_histories, standings
-from ensue.significance import Comparison, Interval, best_of, intervals
-from ensue.splits import Examples, Split
+from ensue.ranking import Recommender, Scores, check_scores, exclude_histories, marked, standings
+from ensue.segments import Segment, Segmenting
+from ensue.segments import segments as segments_of
+from ensue.sequences import Queries
+from ensue.significance import Comparison, Interval, best_of
+from ensue.slate_metrics import SlateFigures, slate_figures
+from ensue.slating import Slating
+from ensue.splits import Examples, Split, check_learnt
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -39,42 +50,10 @@ BLOCK_BYTES = 64 * 2**20
 EVENT_BYTES = 32
 """What one event of a history takes while its query is ranked (its row, its place and its item)."""
 
+SHOWN = "ndcg@10"
+"""The metric that is shown of parts of the targets, if it was asked for; else the first."""
+
 HEADLINE = "all targets; a target that the catalogue does not hold counts as a miss"
-
-
-@dataclass(frozen=True, eq=False)
-class Figures:
-    """The metrics over one group of targets.
-
-    Attributes:
-        per_user: `[U]` mean over the user's targets, by the name of the metric.
-        groups: `[U]` which group of the examples each of these users is, ascending.
-        targets: how many targets the figures are over.
-        intervals: mean over users with its bootstrap interval, by the name of the metric.
-    """
-
-    per_user: Mapping[str, Values] = field(repr=False)
-    groups: Ints = field(repr=False)
-    targets: int
-    intervals: Mapping[str, Interval]
-
-    @property
-    def users(self) -> int:
-        """How many users the figures are over."""
-        return len(self.groups)
-
-    def value(self, name: str) -> float:
-        """Mean over users of a metric, such as "ndcg@10".
-
-        Raises:
-            ConfigError: the metric was not asked for.
-        """
-        return self.intervals[_asked(name, self.intervals)].value
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures for programs, without anything of a single user."""
-        found = {name: interval.to_json() for name, interval in self.intervals.items()}
-        return {"users": self.users, "targets": self.targets, "metrics": found}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +70,10 @@ class Evaluation:
         exclude_seen: whether items of the history were out of the ranking.
         group_ids: `[U]` the user (or session) of each group; stays in memory and is in no output.
         sampled: what the targets were ranked among, or None for all items of the catalogue (full ranking).
+        curves: recall and NDCG at every cut-off, where they were asked for.
+        slates: what the slates are like beyond their hits, where that was asked for.
+        segments: figures of parts of the targets, by the name of what parts them, where they were asked for.
+        probabilities: log-loss and calibration, where they were asked for and scores are logits or probabilities.
     """
 
     model: str
@@ -102,6 +85,10 @@ class Evaluation:
     exclude_seen: bool
     group_ids: pl.Series = field(repr=False)
     sampled: Sampling | None = None
+    curves: Curves | None = None
+    slates: SlateFigures | None = None
+    segments: Mapping[str, tuple[Segment, ...]] = field(default_factory=dict)
+    probabilities: Probabilities | None = None
 
     def value(self, name: str) -> float:
         """The headline value of a metric, such as "ndcg@10": mean over users, a cold target counts as a miss.
@@ -138,6 +125,10 @@ class Evaluation:
             "cold_users": None if self.cold_users is None else self.cold_users.to_json(),
             "counts": self.counts.to_json(),
             "sampled": None if self.sampled is None else self.sampled.to_json(),
+            "curves": None if self.curves is None else self.curves.to_json(),
+            "slates": None if self.slates is None else self.slates.to_json(),
+            "segments": {name: [one.to_json() for one in parts] for name, parts in self.segments.items()},
+            "probabilities": None if self.probabilities is None else self.probabilities.to_json(),
         }
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -161,10 +152,27 @@ class Evaluation:
             f"{self.model}: {self.protocol}; items of the history are {seen}",
             f"headline: {HEADLINE}",
             *rows,
+            *([] if self.slates is None else self.slates.lines()),
+            *([] if self.probabilities is None else self.probabilities.lines()),
+            *(self._parted(name) for name in self.segments),
             *self.counts.lines(),
             *([] if self.sampled is None else self.sampled.lines()),
             *notes,
         ]
+
+    def _parted(self, name: str) -> str:
+        """One metric of each part, in one line."""
+        shown = SHOWN if SHOWN in self.metrics else self.metrics[0]
+        parts = ", ".join(f"{one.label} {one.figures.value(shown):.4f}" for one in self.segments[name])
+        return f"{shown} by {name}: {parts}"
+
+
+class Watching(Protocol):
+    """Whoever takes something out of the scores that pass by."""
+
+    def see(self, block: slice, queries: Queries, targets: Items, scores: Scores) -> None:
+        """Looks at one block of queries, with the items that are left out at minus infinity."""
+        ...
 
 
 def evaluate(
@@ -177,6 +185,10 @@ def evaluate(
     progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
     candidates: Candidates | None = None,
+    curves: bool = False,
+    slates: bool = False,
+    segments: Sequence[Segmenting | str] = (),
+    probabilities: bool = False,
 ) -> Evaluation:
     """How well a recommender ranks the item that came next, among all items of its catalogue.
 
@@ -191,14 +203,23 @@ def evaluate(
         block_bytes: most bytes that the scores of one block of queries take; it changes no figure.
         candidates: rank each target among these alone. Such figures say that they are sampled; they are not
             comparable with full ranking, which is what None does.
+        curves: report recall and NDCG at every cut-off up to 100.
+        slates: report what the slates of 10 are like: coverage, novelty, diversity, popularity bias, ... One slate for
+            each user counts, the one before the last target.
+        segments: report the figures of parts of the targets too: ways of parting them, or their names, such as
+            "history" (`ensue.segments.DEFAULT` has the usual ones); one that the examples do not tell of is left out.
+        probabilities: report log-loss and calibration, if the model's scores are logits or probabilities.
 
     Raises:
         DataError: there is nothing to predict, or the candidates are not those of these examples.
+        LeakError: the recommender was fitted on the whole log of the split, tested events included.
         QueryError: scores are not finite, or the examples were made for another catalogue.
-        ConfigError: a metric does not exist, none is asked for, or the candidates have another rule for seen items.
+        ConfigError: a metric or a way of parting does not exist, no metric is asked for, or the candidates have another
+            rule for seen items, or slates or probabilities are asked for among them.
     """
-    asked = _metrics(metrics)
+    wanted = _metrics(metrics)
     if isinstance(examples, Split):
+        check_learnt(examples, recommender.catalogue, same_log=False)
         examples = examples.examples("test", recommender.catalogue)
     if len(examples) == 0:
         raise DataError(
@@ -207,24 +228,35 @@ def evaluate(
         )
     excluding = recommender.exclude_seen if exclude_seen is None else exclude_seen
     if candidates is not None:
+        if slates or probabilities:
+            raise ConfigError("Slates and probabilities are those of full ranking: leave the candidates out.")
         candidates.check(examples, recommender.catalogue, excluding)
+    slating = Slating(examples, recommender.catalogue, excluding) if slates else None
+    scale = scale_of(recommender) if probabilities else None
+    gauging = Gauging(examples, scale) if scale else None
+    watching: list[Watching] = [one for one in (slating, gauging) if one is not None]
     ranked, tied, seen = _rank(
-        recommender, examples, excluding, candidates, progress or Silent(), block_bytes
+        recommender, examples, excluding, candidates, progress or Silent(), block_bytes, watching
     )
-    per_query = {found.name: found.per_query(ranked) for found in asked}
+    weights = {one.name: one.weights(ranked) for one in wanted}
+    pooled = {name: found for name, found in weights.items() if found is not None}
+    measured = Measured(examples.groups, {one.name: one.per_query(ranked) for one in wanted}, pooled, seed)
     warm, fallback = examples.targets != UNKNOWN, examples.queries.lengths == 0
-    everything = _figures(per_query, examples.groups, np.ones(len(examples), dtype=bool), seed)
     told = None if candidates is None else candidates.sampling
     return Evaluation(
         model=recommender.model,
         protocol=examples.protocol if told is None else f"{examples.protocol}; {told}",
-        all=everything,
-        warm=_figures(per_query, examples.groups, warm, seed) if warm.any() else None,
-        cold_users=_figures(per_query, examples.groups, fallback, seed) if fallback.any() else None,
+        all=measured.over(np.ones(len(examples), dtype=bool)),
+        warm=measured.over(warm) if warm.any() else None,
+        cold_users=measured.over(fallback) if fallback.any() else None,
         counts=counted(examples, tied, seen, excluding),
         exclude_seen=excluding,
         group_ids=examples.group_ids,
         sampled=told,
+        curves=curves_of(ranked, examples.groups) if curves else None,
+        slates=None if slating is None else slate_figures(slating.slates, seed),
+        segments=segments_of(segments, examples, recommender.catalogue, measured),
+        probabilities=None if gauging is None else gauging.found(seed),
     )
 
 
@@ -257,8 +289,8 @@ def compare(evaluations: Mapping[str, Evaluation], metric: str = "ndcg@10", *, s
                 f"'{first}' and '{other}' were evaluated on different examples ({a.counts.targets} targets, "
                 f"{a.protocol}; {b.counts.targets} targets, {b.protocol}): evaluate both on the same split."
             )
-    name = _asked(metric, evaluations[first].per_user)
-    values = {model: found.per_user[_asked(name, found.per_user)] for model, found in evaluations.items()}
+    name = asked(metric, evaluations[first].per_user)
+    values = {model: found.per_user[asked(name, found.per_user)] for model, found in evaluations.items()}
     return best_of(values, name, seed=seed)
 
 
@@ -268,15 +300,6 @@ def _metrics(wanted: Sequence[Metric | str]) -> tuple[Metric, ...]:
     if not found:
         raise ConfigError("No metric is asked for: name at least one, such as 'ndcg@10'.")
     return tuple(found.values())
-
-
-def _asked(name: str, reported: Mapping[str, Any]) -> str:
-    """The name of a reported metric, however it is written."""
-    known = name if name in reported else metric_named(name).name
-    if known not in reported:
-        have = ", ".join(reported)
-        raise ConfigError(f"This evaluation does not report '{name}', but {have}.{nearest(name, reported)}")
-    return known
 
 
 def _ranking(found: Evaluation) -> str:
@@ -291,6 +314,7 @@ def _rank(
     among: Candidates | None,
     progress: Progress,
     block_bytes: int,
+    watching: Sequence[Watching] = (),
 ) -> tuple[Ranked, Mask, Mask]:
     """Ranks of all targets, `[Q]` which of them tie, and `[Q]` which are in their own history."""
     ranks = np.empty(len(examples), dtype=np.float64)
@@ -306,22 +330,15 @@ def _rank(
             check_scores(scores)  # before the exclusion hides what is broken
             if excluding:
                 scores = exclude_histories(scores, queries)
+            for one in watching:
+                one.see(block, queries, targets, scores)
             if among is not None:
                 scores, targets = among.among(scores, targets, block), np.zeros_like(targets)
             ranks[block], tied[block] = standings(scores, targets)
             every = among is None and not excluding
-            candidates[block] = scores.shape[1] if every else np.count_nonzero(scores > -np.inf, axis=1)
+            candidates[block] = scores.shape[1] if every else marked(scores > -np.inf)
             task.advance(len(targets))
     return Ranked.single(ranks, candidates), tied, seen
-
-
-def _figures(per_query: Mapping[str, Values], groups: Ints, chosen: Mask, seed: int) -> Figures:
-    """Means over the chosen targets of each user, then over the users that have any."""
-    present, rows = np.unique(groups[chosen], return_inverse=True)
-    sizes = np.bincount(rows)
-    per_user = {name: np.bincount(rows, weights=values[chosen]) / sizes for name, values in per_query.items()}
-    found = intervals(np.column_stack(list(per_user.values())), seed=seed)
-    return Figures(per_user, present, int(chosen.sum()), dict(zip(per_user, found, strict=True)))
 
 
 def _shown(figures: Figures | None, name: str) -> str:

@@ -132,6 +132,10 @@ class Metric(ABC):
     def per_query(self, ranked: Ranked) -> Values:
         """`[Q]` the value for each query."""
 
+    def weights(self, ranked: Ranked) -> Values | None:
+        """`[Q]` how much each query counts in a figure that is pooled over all of them; None for a mean over users."""
+        return None
+
 
 @dataclass(frozen=True)
 class Accuracy(Metric):
@@ -287,6 +291,29 @@ class AUC(Metric):
         above = np.where(served, ranked.places - ranked.order, 0.0)
         below = np.where(served, 1 - above / np.maximum(others, 1), 0.0)
         return ranked.total(below) / np.maximum(ranked.relevant, 1)
+
+
+@dataclass(frozen=True)
+class GlobalAUC(AUC):
+    """AUC pooled over all pairs of a relevant item and another candidate of its query, each pair weighing the same.
+
+    A user counts by the number of such pairs, where `auc` lets all users count alike. It is exact, and follows from
+    ranks alone: with one target per query, the sum of (candidates - rank) over the sum of (candidates - 1). Scores of
+    different queries are not compared with one another, since they need not share a scale; where they are
+    probabilities, `ensue.calibration.auc_global` compares all with all.
+
+    References:
+        Zhu et al., "Optimized cost per click in Taobao display advertising", KDD 2017, sec. 5 (AUC weighted by the
+        group's size).
+    """
+
+    word: ClassVar[str] = "auc_global"
+    also: ClassVar[tuple[str, ...]] = ("global_auc", "auc-global")
+
+    def weights(self, ranked: Ranked) -> Values:
+        """Pairs of each query."""
+        served = ranked.total(np.isfinite(ranked.places))
+        return (ranked.candidates - served) * ranked.relevant
 
 
 DEFAULT: tuple[Metric, ...] = (
