@@ -72,6 +72,16 @@ def recommend(
             help="Leave out items of the history. [default: as the model was evaluated]",
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Rules for the answer, as the table [rules] of this file: availability, cap, price, diversity, ...",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which events of the history each item is there for.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Recommend what comes next after a history.
@@ -102,26 +112,27 @@ def recommend(
         notes = asking.unread(asked, ladder.reads(recommender))
     if when is not None and asked.at is not None:
         raise QueryError("--at and 'at' of the question both say when it is asked: use one of them.")
-    slate = recommender.recommend(
-        asked if when is None else replace(asked, at=when),
-        k,
-        exclude=asking.ids(exclude, "--exclude"),
-        exclude_seen=exclude_seen,
-    )
+    asked = asked if when is None else replace(asked, at=when)
+    excluded = asking.ids(exclude, "--exclude")
+    slate, ruled = slates.answer(recommender, asked, k, excluded, exclude_seen, rules)
+    explained = slates.explained(recommender, asked, slate, k, excluded, exclude_seen) if explain else None
     if as_json:
         terminal.emit(
             {
                 "model": recommender.model,
                 "history": list(asked.history),
                 **slate.to_json(),
-                "notes": notes + asking.lines(slate, why),
+                "notes": notes + asking.lines(slate, why) + ruled,
             }
+            | ({} if explained is None else {"explanations": [one.to_json() for one in explained]})
         )
         return
-    for line in notes:
+    for line in notes + ruled:
         terminal.out(line)
     terminal.out(f"{len(slate)} recommendations of {recommender.model}:")
     slates.show(slate, why, k)
+    if explained is not None:
+        slates.show_explanations(explained)
 
 
 def _typed(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensue.cli import asking, terminal
 
 if TYPE_CHECKING:
+    from ensue.explaining import Explanation
     from ensue.ladder import Outcome
+    from ensue.questions import Question
     from ensue.ranking import Recommender, Slate
 
 FILMS = ("Star Wars (1977)", "Fargo (1996)")
@@ -142,3 +145,52 @@ def show(slate: Slate, asked: str, k: int) -> None:
         cells = [str(rank), item, *([title or ""] if titles else []), f"{score:.4g}"]
         terminal.row(made, cells)
     terminal.show(made)
+
+
+def answer(
+    recommender: Recommender,
+    asked: Question,
+    k: int,
+    exclude: Sequence[str],
+    exclude_seen: bool | None,
+    rules: Path | None,
+) -> tuple[Slate, list[str]]:
+    """The answer to a question, by the rules of a TOML file where one is given, and what these say of it.
+
+    Raises:
+        EnsueError: the question or the rules have faults.
+    """
+    if rules is None:
+        return recommender.recommend(asked, k, exclude=exclude, exclude_seen=exclude_seen), []
+    from ensue.rules import Ruling, read_rules_file, recommend
+
+    ruling = Ruling(read_rules_file(rules), recommender.catalogue)
+    slate, ruled = recommend(recommender, ruling, asked, k, exclude=exclude, exclude_seen=exclude_seen)
+    unknown = ruling.unknown()
+    more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+    listed = f"listed by the rules, and unknown to this model: {', '.join(unknown[:5])}{more}"
+    return slate, ([listed] if unknown else []) + list(ruled.notes)
+
+
+def explained(
+    recommender: Recommender,
+    asked: Question,
+    slate: Slate,
+    k: int,
+    exclude: Sequence[str],
+    exclude_seen: bool | None,
+) -> list[Explanation]:
+    """Why each item of an answer is there; places are those of the model, before any rules."""
+    from ensue.explaining import explain_items
+
+    return explain_items(recommender, asked, slate.items, k, exclude=exclude, exclude_seen=exclude_seen)
+
+
+def show_explanations(found: Sequence[Explanation]) -> None:
+    """Prints why each item is there."""
+    if found:
+        terminal.out()
+        terminal.out("why each is there:")
+    for one in found:
+        for line in one.lines():
+            terminal.out(line)

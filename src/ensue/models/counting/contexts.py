@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ensue.batching import Ints
+from ensue.batching import Ints, Items
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError
+from ensue.models.counting.transitions import entries
 from ensue.ranking import POPULARITY_SHARE, Parts, Scores
 from ensue.sequences import Queries, Sequences
 from ensue.transitions import check_table
@@ -108,6 +110,11 @@ class ChainScoring:
     passed: tuple[Floats, ...]
     keys: tuple[Ints, ...]
 
+    @property
+    def scores_are(self) -> str | None:
+        """Probabilities, if counts are discounted."""
+        return "probabilities" if self.discount else None
+
     @classmethod
     def of(cls, chain: Chain, discount: float) -> ChainScoring:
         """The scoring of these counts."""
@@ -125,24 +132,60 @@ class ChainScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float64 scores; probabilities if counts are discounted."""
-        recent = queries.last(len(self.shares)).astype(np.int64)
         scores: Scores = np.zeros((len(queries), len(self.chain.items)))
+        for length, seen, row, weight in self._answering(queries):
+            if length == 0:
+                scores += weight[:, None] * self.chain.items
+                break
+            table = self.shares[length - 1]
+            offsets = np.searchsorted(seen, np.arange(len(queries) + 1))
+            chosen = sp.csr_array((weight, row, offsets), shape=(len(queries), table.shape[0]))
+            scores += (chosen @ table).toarray()
+        return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        What a context of several items adds is parted equally among them, since it takes all of them.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        newest = np.cumsum(queries.lengths) - 1
+        parts, rest = np.zeros(int(queries.lengths.sum())), np.zeros(len(queries))
+        for length, seen, row, weight in self._answering(queries):
+            if length == 0:
+                rest = weight * self.chain.items[items]
+                break
+            added = weight * entries(self.shares[length - 1], row, items[seen]) / length
+            for step in range(length):
+                parts[newest[seen] - step] += added
+        return parts, rest
+
+    def _answering(self, queries: Queries) -> Iterator[tuple[int, Ints, Ints, Floats]]:
+        """Which contexts answer, the longest first, and with what weight.
+
+        Yields:
+            `(items of the context, which queries have one that was seen, its row of the table, its weight)`; at last
+            the context of no items, which all queries have.
+        """
+        recent = queries.last(len(self.shares)).astype(np.int64)
         weight = np.ones(len(queries))
         for level in reversed(range(len(self.shares))):
             row = self._context(recent[:, : level + 1])
             seen = np.flatnonzero(row >= 0)
-            table = self.shares[level]
-            seen = seen[np.diff(table.indptr)[row[seen]] > 0]
-            chosen = sp.csr_array(
-                (weight[seen], row[seen], np.searchsorted(seen, np.arange(len(queries) + 1))),
-                shape=(len(queries), table.shape[0]),
-            )
-            scores += (chosen @ table).toarray()
+            seen = seen[np.diff(self.shares[level].indptr)[row[seen]] > 0]
+            yield level + 1, seen, row[seen], weight[seen]
             unseen = 1.0 if level or self.discount else POPULARITY_SHARE
             passed = np.full(len(queries), unseen)
             passed[seen] = self.passed[level][row[seen]]
             weight = weight * passed
-        return scores + weight[:, None] * self.chain.items
+        everybody = np.arange(len(queries))
+        yield 0, everybody, np.zeros_like(everybody), weight
 
     def _context(self, recent: Ints) -> Ints:
         """`[Q]` the row of each context of items, given most recent first; -1 for one that was not seen."""

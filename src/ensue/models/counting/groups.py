@@ -9,9 +9,10 @@ import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ensue.batching import Ints
+from ensue.batching import Ints, Items
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ModelError, nearest
+from ensue.models.counting.transitions import entries
 from ensue.ranking import Parts, Scores
 from ensue.sequences import Queries, Sequences
 from ensue.transitions import check_table
@@ -67,15 +68,37 @@ class CategoryScoring:
         rows, items = queries.pairs()
         shape = (len(queries), len(self.share))
         history = sp.csr_array(sp.coo_array((np.ones(len(rows)), (rows, items)), shape=shape))
-        of_all = np.bincount(
-            self.part.indices, self.part.data * np.repeat(self.share, np.diff(self.part.indptr))
-        )
-        of_all = np.pad(of_all, (0, self.part.shape[1] - len(of_all)))
+        of_all = self._of_all()
         preferred = ((history @ self.part).toarray() + of_all) / (queries.lengths + 1.0)[:, None]
         within = preferred / np.where(of_all > 0, of_all, 1.0)
         scores: Scores = (sp.csr_array(within) @ self.part.T.tocsr()).toarray()
         scores *= self.share
         return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        Args:
+            queries: `Q` histories.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        of_all = self._of_all()
+        per_entry = self.part.data / np.where(of_all > 0, of_all, 1.0)[self.part.indices]
+        within = sp.csr_array((per_entry, self.part.indices, self.part.indptr), shape=self.part.shape)
+        weight = self.share[items] / (queries.lengths + 1.0)
+        rows, events = queries.pairs()
+        alike = np.asarray((self.part[events] * within[items[rows]]).sum(axis=1)).ravel()
+        return weight[rows] * alike, weight
+
+    def _of_all(self) -> Floats:
+        """`[C]` share of each category in the training events."""
+        of_all = np.bincount(
+            self.part.indices, self.part.data * np.repeat(self.share, np.diff(self.part.indptr))
+        )
+        return np.pad(of_all, (0, self.part.shape[1] - len(of_all)))
 
     def parts(self) -> Parts:
         """Which item is of which category, as arrays."""
@@ -136,6 +159,35 @@ class SegmentScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` shares; they sum to 1."""
+        codes, weight = self._segments(queries)
+        held = np.flatnonzero(codes >= 0)
+        offsets = np.searchsorted(held, np.arange(len(queries) + 1))
+        shape = (len(queries), len(self.labels))
+        chosen = sp.csr_array((weight[held], codes[held], offsets), shape=shape)
+        scores: Scores = (chosen @ self.counts).toarray()
+        scores += weight[:, None] * self.share
+        return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        codes, weight = self._segments(queries)
+        held = np.flatnonzero(codes >= 0)
+        parts = np.zeros(int(queries.lengths.sum()))
+        parts[np.cumsum(queries.lengths)[held] - 1] = weight[held] * entries(
+            self.counts, codes[held], items[held]
+        )
+        return parts, weight * self.share[items]
+
+    def _segments(self, queries: Queries) -> tuple[Ints, Floats]:
+        """`[Q]` the segment of each history's last event, -1 for none; and the weight of one event in it."""
         codes = np.full(len(queries), -1, dtype=np.int64)
         if self.column in queries.context and len(queries):
             values = queries.context[self.column].gather(queries.ends - 1).cast(pl.String)
@@ -143,13 +195,7 @@ class SegmentScoring:
         held = np.flatnonzero(codes >= 0)
         size = np.zeros(len(queries))
         size[held] = np.asarray(self.counts.sum(axis=1)).ravel()[codes[held]]
-        weight = 1.0 / (size + 1.0)
-        offsets = np.searchsorted(held, np.arange(len(queries) + 1))
-        shape = (len(queries), len(self.labels))
-        chosen = sp.csr_array((weight[held], codes[held], offsets), shape=shape)
-        scores: Scores = (chosen @ self.counts).toarray()
-        scores += weight[:, None] * self.share
-        return scores
+        return codes, 1.0 / (size + 1.0)
 
     def parts(self) -> Parts:
         """The counts as arrays, and the values."""

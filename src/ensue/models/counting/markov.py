@@ -10,6 +10,7 @@ from ensue.errors import ConfigError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.contexts import ChainScoring, chain
 from ensue.ranking import Parts, Recommender
+from ensue.spaces import OneOf, Real, Space, Whole
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Markov(Model):
 
     name: ClassVar[str] = "markov"
     summary: ClassVar[str] = "what followed the last item, or the last few, counted"
+    space: ClassVar[Space] = {
+        "order": Whole(1, 4),
+        "discount": Real(0.0, 0.95),
+        "continuation": OneOf((False, True)),
+    }
 
     order: int = 1
     discount: float = 0.0

@@ -9,12 +9,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ensue.batching import Ints, ranges
+from ensue.batching import Ints, Items, ranges
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
+from ensue.models.counting.transitions import entries
 from ensue.ranking import Parts, Recommender, Scores
 from ensue.sequences import MISSING_TIME, Queries
+from ensue.spaces import Real, Space
 from ensue.transitions import check_table
 
 MICROSECONDS = 1_000_000
@@ -50,6 +52,11 @@ class MarkovTime(Model):
 
     name: ClassVar[str] = "markov-time"
     summary: ClassVar[str] = "what followed the last item after a like time, counted"
+    space: ClassVar[Space] = {
+        "bucket": Real(0.25, 4.0, log=True),
+        "bandwidth": Real(0.25, 100.0, log=True),
+        "prior": Real(0.1, 100.0, log=True),
+    }
 
     bucket: float = 1.0
     bandwidth: float = 2.0
@@ -131,6 +138,31 @@ class GapScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` probabilities."""
+        rows, places, weight, left = self._answering(queries)
+        offsets = np.searchsorted(rows, np.arange(len(queries) + 1))
+        chosen = sp.csr_array((weight, places, offsets), shape=(len(queries), self.counts.shape[0]))
+        scores: Scores = (chosen @ self.counts).toarray()
+        scores += left[:, None] * self.share
+        return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        rows, places, weight, left = self._answering(queries)
+        added = weight * entries(self.counts, places, items[rows])
+        parts = np.zeros(int(queries.lengths.sum()))
+        parts[np.cumsum(queries.lengths) - 1] = np.bincount(rows, added, minlength=len(queries))
+        return parts, left * self.share[items]
+
+    def _answering(self, queries: Queries) -> tuple[Ints, Ints, Floats, Floats]:
+        """Which rows of the table answer: `(query, row, weight)` of each, and `[Q]` the weight of popularity."""
         last = queries.items[queries.ends - 1]
         rows, places = ranges(self.offsets[last], self.offsets[last + 1])
         distance = (self._gaps(queries)[rows] - self.middles[places]) / self.bandwidth
@@ -139,11 +171,7 @@ class GapScoring:
         near = np.bincount(rows, kernel * events, minlength=len(queries)) + self.prior
         all_gaps = np.bincount(rows, events, minlength=len(queries)) + self.prior
         weight = kernel / near[rows] + self.prior / near[rows] / all_gaps[rows]
-        offsets = np.searchsorted(rows, np.arange(len(queries) + 1))
-        chosen = sp.csr_array((weight, places, offsets), shape=(len(queries), self.counts.shape[0]))
-        scores: Scores = (chosen @ self.counts).toarray()
-        scores += (self.prior / near * self.prior / all_gaps)[:, None] * self.share
-        return scores
+        return rows, places, weight, self.prior / near * self.prior / all_gaps
 
     def _gaps(self, queries: Queries) -> Floats:
         """`[Q]` the gap of each question, in doublings."""

@@ -15,6 +15,7 @@ from ensue.model import Conditions, Model, Training
 from ensue.models.counting.transitions import TransitionScoring, row_blocks
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Sequences
+from ensue.spaces import Real, Space, Whole
 
 PAIRS_AT_ONCE = 10_000_000
 """How many pairs of events are weighed at a time: bounds the memory of a fit."""
@@ -53,6 +54,15 @@ class Neighbours(Model):
 
     name: ClassVar[str] = "neighbours"
     summary: ClassVar[str] = "items that stand close to each of the last items in many sequences"
+    space: ClassVar[Space] = {
+        "neighbours": Whole(20, 500, log=True),
+        "window": Whole(1, 40),
+        "fade": Real(0.5, 1.0),
+        "backward": Real(0.0, 1.0),
+        "shrinkage": Real(0.0, 200.0),
+        "last": Whole(1, 40),
+        "decay": Real(0.3, 1.0),
+    }
 
     neighbours: int = 100
     window: int = 20

@@ -8,12 +8,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ensue.batching import Items
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.groups import CategoryScoring, SegmentScoring
 from ensue.ranking import POPULARITY_SHARE, Parts, Recommender, Scores
 from ensue.sequences import Queries
+from ensue.spaces import Real, Space
 
 MICROSECONDS_A_DAY = 86_400_000_000
 
@@ -28,6 +30,20 @@ class PopularScoring:
         """`[Q, N]` the same row for every query."""
         scores: Scores = np.tile(self.per_item, (len(queries), 1))
         return scores
+
+    def contributions(
+        self, queries: Queries, items: Items
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each event adds to the score of an item, which is nothing, and what does not hang on the history.
+
+        Args:
+            queries: `Q` histories.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` zeros, and `[Q]` the scores.
+        """
+        return np.zeros(int(queries.lengths.sum())), self.per_item[items]
 
     def parts(self) -> Parts:
         """The row of scores."""
@@ -62,6 +78,7 @@ class Popular(Model):
 
     name: ClassVar[str] = "popular"
     summary: ClassVar[str] = "what everybody takes"
+    space: ClassVar[Space] = {}  # nothing about it can be tuned but which column it asks
 
     category: str = ""
     segment: str = ""
@@ -108,6 +125,7 @@ class Recent(Model):
 
     name: ClassVar[str] = "recent"
     summary: ClassVar[str] = "what everybody takes of late"
+    space: ClassVar[Space] = {"days": Real(0.5, 90.0, log=True)}
 
     days: float = 7.0
 

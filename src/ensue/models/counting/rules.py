@@ -10,6 +10,7 @@ from ensue.errors import ConfigError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.transitions import TransitionScoring
 from ensue.ranking import Parts, Recommender
+from ensue.spaces import Real, Space, Whole
 from ensue.transitions import row_shares, transition_counts
 
 
@@ -31,6 +32,11 @@ class Rules(Model):
 
     name: ClassVar[str] = "rules"
     summary: ClassVar[str] = "what followed each of the last items within a few steps, counted"
+    space: ClassVar[Space] = {
+        "window": Whole(1, 40),
+        "last": Whole(1, 20),
+        "decay": Real(0.2, 1.0),
+    }
 
     window: int = 20
     last: int = 10

@@ -42,14 +42,20 @@ class Recent:
     @classmethod
     def of(cls, queries: Queries, last: int) -> Recent:
         """The different items among the last events, each at its most recent place."""
-        found = queries.last(last)
-        new = found < queries.n_items
-        for step in range(1, last):
-            new[:, step] &= (found[:, :step] != found[:, step : step + 1]).all(axis=1)
+        found, new = cls.newest(queries, last)
         rows, places = np.nonzero(new)
         packed = np.full_like(found, queries.n_items)
         packed[rows, (np.cumsum(new, axis=1) - 1)[rows, places]] = found[rows, places]
         return cls(packed, new.sum(axis=1))
+
+    @staticmethod
+    def newest(queries: Queries, last: int) -> tuple[Items, NDArray[np.bool_]]:
+        """`[Q, L]` the last items, most recent first, and which of them are not in a more recent place, too."""
+        found = queries.last(last)
+        new = found < queries.n_items
+        for step in range(1, last):
+            new[:, step] &= (found[:, :step] != found[:, step : step + 1]).all(axis=1)
+        return found, new
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +130,30 @@ class SessionIndex:
         keys = self._sequence_of_event * self.n_items + self.items
         order = np.argsort(keys)
         return keys[order], order
+
+    def holds(self, items: Items, sequences: Ints) -> NDArray[np.bool_]:
+        """`[P, L]` whether each sequence is among those that are looked at for each item beside it.
+
+        Args:
+            items: `[P, L]`, padded with `N`.
+            sequences: `[P]`.
+        """
+        keys = self._held
+        wanted = items.astype(np.int64) * (len(self.offsets) - 1) + sequences[:, None]
+        return np.asarray(keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted)
+
+    @cached_property
+    def _held(self) -> Ints:
+        """Keys `item x S + sequence` of the entries of `holders`, ascending."""
+        rows = np.repeat(np.arange(self.n_items), np.diff(self.holders.indptr))
+        return rows * (len(self.offsets) - 1) + self.holders.indices
+
+    def places(self, sequences: Ints, items: Items) -> Ints:
+        """`[P]` where in the index an item stands in a sequence, -1 where it does not."""
+        keys, places = self._lookup
+        wanted = sequences * self.n_items + items
+        found = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[found] == wanted, places[found], -1)
 
     def neighbours(self, recent: Recent, weights: Floats, k: int, by_length: bool) -> Iterator[Pairs]:
         """The k most similar sequences of each history, block by block of histories.

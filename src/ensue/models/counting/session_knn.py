@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensue.batching import Ints, ranges
+from ensue.batching import Ints, Items, ranges
 from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.session_index import LONGEST, Pairs, Recent, SessionIndex, blocks
 from ensue.ranking import POPULARITY_SHARE, Parts, Recommender, Scores
 from ensue.sequences import MISSING_TIME, Queries
+from ensue.spaces import OneOf, Real, Space, Whole
 
 MICROSECONDS_A_DAY = 86_400_000_000
 
@@ -53,6 +54,13 @@ class VSKNN(Model):
 
     name: ClassVar[str] = "v-sknn"
     summary: ClassVar[str] = "what others took who took the same things of late"
+    space: ClassVar[Space] = {
+        "neighbours": Whole(50, 1000, log=True),
+        "sample": Whole(500, 5000, log=True),
+        "last": Whole(1, 30),
+        "decay": Real(0.0, 3.0),
+        "reach": OneOf((0, 1, 3, 10, 20)),
+    }
 
     neighbours: int = 200
     sample: int = 1000
@@ -116,6 +124,15 @@ class STAN(Model):
 
     name: ClassVar[str] = "stan"
     summary: ClassVar[str] = "what others took next who took the same things of late, the newest first"
+    space: ClassVar[Space] = {
+        "neighbours": Whole(50, 1000, log=True),
+        "sample": Whole(500, 5000, log=True),
+        "last": Whole(1, 30),
+        "lambda1": Real(0.5, 50.0, log=True),
+        "lambda2": Real(1.0, 1000.0, log=True),
+        "lambda3": Real(0.5, 50.0, log=True),
+        "backward": Real(0.0, 1.0),
+    }
 
     neighbours: int = 100
     sample: int = 1000
@@ -156,6 +173,25 @@ def _check(name: str, neighbours: int, sample: int, last: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class Answers:
+    """What some neighbours add to the scores of their items.
+
+    Attributes:
+        pairs: neighbours, history by history.
+        values: `[P]` what each adds.
+        starts: `[P]` place of its first item that counts.
+        ends: `[P]` place after the last.
+        closeness: what values are multiplied by, given how far after the shared item something stands.
+    """
+
+    pairs: Pairs
+    values: Floats
+    starts: Ints
+    ends: Ints
+    closeness: Callable[[Ints], Floats] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class VectorScoring:
     """Scores of V-SKNN.
 
@@ -171,17 +207,43 @@ class VectorScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` summed similarities of the neighbours that hold each item."""
-        model, index = self.model, self.index
-        recent = Recent.of(queries, model.last)
-        steps = np.arange(model.last)
-        left = np.maximum(recent.counts[:, None] - steps, 0) / recent.counts[:, None]
+        recent = Recent.of(queries, self.model.last)
         scores: Scores = np.tile(POPULARITY_SHARE * self.share, (len(queries), 1))
-        for pairs in index.neighbours(recent, left**model.decay, model.neighbours, by_length=False):
+        for answers in self._answering(recent):
+            _add(scores, self.index, answers)
+        return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        What a neighbour adds is parted among the items that it shares with the history, by their weights. Of an item
+        that stands in the history twice, the most recent event counts.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        recent = Recent.of(queries, self.model.last)
+        added = _parted(self.index, items, recent, self._weights(recent), self._answering(recent))
+        return _by_event(queries, self.model.last, added), POPULARITY_SHARE * self.share[items]
+
+    def _weights(self, recent: Recent) -> Floats:
+        """`[Q, L]` the weight of each item of a history."""
+        left = np.maximum(recent.counts[:, None] - np.arange(self.model.last), 0) / recent.counts[:, None]
+        weights: Floats = left**self.model.decay
+        return weights
+
+    def _answering(self, recent: Recent) -> Iterator[Answers]:
+        """The neighbours that answer, block by block of histories."""
+        model, index = self.model, self.index
+        for pairs in index.neighbours(recent, self._weights(recent), model.neighbours, by_length=False):
             starts, ends = index.offsets[pairs.sequences], index.offsets[pairs.sequences + 1]
             if model.reach:
                 starts, ends = pairs.places + 1, np.minimum(ends, pairs.places + 1 + model.reach)
-            _add(scores, index, pairs, pairs.similarity, starts, ends)
-        return scores
+            yield Answers(pairs, pairs.similarity, starts, ends)
 
     def parts(self) -> Parts:
         """The training sequences and the settings."""
@@ -207,17 +269,42 @@ class StanScoring:
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` decayed similarities of the neighbours that hold each item."""
-        model, index = self.model, self.index
-        recent = Recent.of(queries, model.last)
-        decayed = np.broadcast_to(np.exp(-np.arange(model.last) / model.lambda1), recent.items.shape)
+        recent = Recent.of(queries, self.model.last)
         scores: Scores = np.tile(POPULARITY_SHARE * self.share, (len(queries), 1))
-        for pairs in index.neighbours(recent, decayed, model.neighbours, by_length=True):
+        for answers in self._answering(queries, recent):
+            _add(scores, self.index, answers)
+        return scores
+
+    def contributions(self, queries: Queries, items: Items) -> tuple[Floats, Floats]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        What a neighbour adds is parted among the items that it shares with the history, by their weights. Of an item
+        that stands in the history twice, the most recent event counts.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        recent = Recent.of(queries, self.model.last)
+        added = _parted(self.index, items, recent, self._weights(recent), self._answering(queries, recent))
+        return _by_event(queries, self.model.last, added), POPULARITY_SHARE * self.share[items]
+
+    def _weights(self, recent: Recent) -> Floats:
+        """`[Q, L]` w1 of each item of a history."""
+        return np.broadcast_to(np.exp(-np.arange(self.model.last) / self.model.lambda1), recent.items.shape)
+
+    def _answering(self, queries: Queries, recent: Recent) -> Iterator[Answers]:
+        """The neighbours that answer, block by block of histories."""
+        model, index = self.model, self.index
+        for pairs in index.neighbours(recent, self._weights(recent), model.neighbours, by_length=True):
             starts, ends = index.offsets[pairs.sequences], index.offsets[pairs.sequences + 1]
             if model.backward == 0:
                 starts = pairs.places + 1
-            weights = pairs.similarity * self._age(queries, pairs)
-            _add(scores, index, pairs, weights, starts, ends, self._closeness)
-        return scores
+            values = pairs.similarity * self._age(queries, pairs)
+            yield Answers(pairs, values, starts, ends, self._closeness)
 
     def _closeness(self, distance: Ints) -> Floats:
         """w3 of items so many places after the shared one."""
@@ -247,26 +334,9 @@ class StanScoring:
         return self.index.parts(self.model.settings())
 
 
-def _add(
-    scores: Scores,
-    index: SessionIndex,
-    pairs: Pairs,
-    weights: Floats,
-    starts: Ints,
-    ends: Ints,
-    closeness: Callable[[Ints], Floats] | None = None,
-) -> None:
-    """Adds to `[Q, N]` scores the weight of each neighbour, for its items at `starts..ends`.
-
-    Args:
-        scores: changed in place.
-        index: the training sequences.
-        pairs: neighbours, history by history.
-        weights: `[P]` of each neighbour.
-        starts: `[P]` place of its first item that counts.
-        ends: `[P]` place after the last.
-        closeness: what weights are multiplied by, given how far after the shared item something stands.
-    """
+def _add(scores: Scores, index: SessionIndex, answers: Answers) -> None:
+    """Adds to `[Q, N]` scores, in place, what each neighbour adds to its items."""
+    pairs, starts, ends = answers.pairs, answers.starts, answers.ends
     if len(pairs.rows) == 0:
         return
     first, n = int(pairs.rows[0]), index.n_items
@@ -275,9 +345,39 @@ def _add(
     for begin, after in blocks(costs):
         some = slice(*np.searchsorted(rows, [begin, after]))
         pair, places = ranges(starts[some], ends[some])
-        values = weights[some][pair]
-        if closeness is not None:
-            values = values * closeness(places - pairs.places[some][pair])
+        values = answers.values[some][pair]
+        if answers.closeness is not None:
+            values = values * answers.closeness(places - pairs.places[some][pair])
         cells = (rows[some][pair] - begin) * n + index.items[places]
         found = np.bincount(cells, values, minlength=(after - begin) * n)
         scores[first + begin : first + after] += found.reshape(after - begin, n)
+
+
+def _parted(
+    index: SessionIndex, items: Items, recent: Recent, weights: Floats, answering: Iterator[Answers]
+) -> Floats:
+    """`[Q, L]` what each item of a history adds to the score of one item, all neighbours together."""
+    added = np.zeros(recent.items.shape)
+    for answers in answering:
+        pairs = answers.pairs
+        place = index.places(pairs.sequences, items[pairs.rows])
+        value = np.where((place >= answers.starts) & (place < answers.ends), answers.values, 0.0)
+        if answers.closeness is not None:
+            value = value * answers.closeness(place - pairs.places)
+        some = np.flatnonzero(value)
+        rows = pairs.rows[some]
+        own = np.maximum(weights[rows], np.finfo(np.float64).tiny)
+        own = own * index.holds(recent.items[rows], pairs.sequences[some])
+        np.add.at(added, rows, value[some, None] * own / own.sum(axis=1, keepdims=True))
+    return added
+
+
+def _by_event(queries: Queries, last: int, added: Floats) -> Floats:
+    """`[E]` what belongs to each event, of what `[Q, L]` belongs to the different items at the end of a history."""
+    _, new = Recent.newest(queries, last)
+    rows, steps = np.nonzero(new)
+    parts = np.zeros(int(queries.lengths.sum()))
+    parts[np.cumsum(queries.lengths)[rows] - 1 - steps] = added[
+        rows, (np.cumsum(new, axis=1) - 1)[rows, steps]
+    ]
+    return parts

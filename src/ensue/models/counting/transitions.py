@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ensue.batching import Ints, Items, ranges
 from ensue.catalogue import Catalogue
 from ensue.ranking import POPULARITY_SHARE, Parts, Scores
 from ensue.sequences import Queries
@@ -45,6 +46,26 @@ class TransitionScoring:
         scores += POPULARITY_SHARE * self.share
         return scores
 
+    def contributions(
+        self, queries: Queries, items: Items
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each event adds to the score of an item, and what does not hang on the history; together the score.
+
+        Args:
+            queries: `Q` histories of at least one item.
+            items: `[Q]` one item for each.
+
+        Returns:
+            `[E]` parts, of all events of all histories as in `Queries.pairs`, and `[Q]` the rest.
+        """
+        rows, places = ranges(queries.starts, queries.ends)
+        back = queries.ends[rows] - 1 - places
+        near = np.flatnonzero(back < self.last)
+        shares = entries(self.table, queries.items[places[near]], items[rows[near]])
+        parts = np.zeros(len(rows))
+        parts[near] = self.decay ** back[near].astype(np.float64) * shares
+        return parts, POPULARITY_SHARE * self.share[items]
+
     def parts(self) -> Parts:
         """The table as three arrays."""
         arrays = {
@@ -66,6 +87,20 @@ class TransitionScoring:
         check_table(data, indices, indptr, n, n)
         table = sp.csr_array((data, indices, indptr), shape=(n, n))
         return cls(table, int(parts.settings["last"]), float(parts.settings["decay"]), catalogue.share)
+
+
+def entries(table: sp.csr_array, rows: Ints | Items, columns: Ints | Items) -> NDArray[np.float64]:
+    """`[n]` the entries of a table at these places, 0 where it has none.
+
+    Args:
+        table: entries may stand in any order within a row.
+        rows: `[n]`.
+        columns: `[n]`.
+    """
+    offsets = table.indptr.astype(np.int64)
+    which, places = ranges(offsets[rows], offsets[rows + 1])
+    found = table.indices[places] == columns[which]
+    return np.bincount(which[found], table.data[places[found]], minlength=len(rows)).astype(np.float64)
 
 
 def row_blocks(costs: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
