@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensue.errors import ConfigError, DataError
-from ensue.significance import FLIPS, Interval, best_of, holm, interval, intervals, paired
+from ensue.significance import (
+    FLIPS,
+    Interval,
+    best_of,
+    holm,
+    interval,
+    intervals,
+    paired,
+    smallest_difference,
+)
 
 numbers = st.floats(-100, 100, allow_nan=False).map(lambda value: round(value, 3))
 
@@ -251,3 +260,43 @@ def test_the_first_of_equals_is_the_best_and_one_model_stands_alone() -> None:
     assert best_of({"b": values}, "auc").others == ()
     with pytest.raises(DataError, match="no model"):
         best_of({}, "auc")
+
+
+# ------------------------------------------------------------------------ what a test is too small to see
+
+
+def test_the_smallest_difference_is_2_8_standard_errors() -> None:
+    differences = np.array([0.0, 0.0, 1.0, 1.0])  # s^2 = 4 x 0.25 / 3
+    assert smallest_difference(differences) == pytest.approx((1.959964 + 0.841621) * (1 / 3) ** 0.5 / 4**0.5)
+    assert smallest_difference(differences, level=0.01, power=0.9) == pytest.approx(
+        (2.575829 + 1.281552) * (1 / 3) ** 0.5 / 4**0.5
+    )
+
+
+def test_a_true_difference_of_that_size_is_found_four_times_out_of_five(seeded: np.random.Generator) -> None:
+    users, found = 200, 0
+    true = (1.959964 + 0.841621) / users**0.5
+    for seed in range(300):
+        differences = seeded.normal(true, 1.0, users)
+        assert smallest_difference(differences) == pytest.approx(true, rel=0.25)
+        found += paired(differences, np.zeros(users), draws=2, flips=399, seed=seed).p_value < 0.05
+    # 240 of 300 expected, with a standard deviation of (300 x 0.8 x 0.2)^0.5 = 6.9
+    assert 240 - 4 * 6.9 <= found <= 240 + 4 * 6.9
+
+
+def test_a_paired_comparison_says_what_it_is_too_small_to_see() -> None:
+    a, b = np.array([1.0, 0.0, 1.0, 1.0]), np.zeros(4)
+    found = paired(a, b)
+    assert found.smallest == smallest_difference(a - b)
+    assert found.to_json()["smallest_difference"] == found.smallest
+    assert paired(a[:1], b[:1]).smallest is None
+
+
+def test_what_a_test_can_see_takes_two_users_and_shares() -> None:
+    for values in (np.array([1.0]), np.array([1.0, np.nan])):
+        with pytest.raises(DataError, match="two users or more"):
+            smallest_difference(values)
+    with pytest.raises(ConfigError, match=re.escape("power=1.0 is not a share")):
+        smallest_difference(np.array([0.0, 1.0]), power=1.0)
+    with pytest.raises(ConfigError, match=re.escape("level=0 is not a share")):
+        smallest_difference(np.array([0.0, 1.0]), level=0)

@@ -30,6 +30,7 @@ class Judge:
         epoch: when that was.
         step: when that was.
         state: the weights of then, by name.
+        ended: whether whoever was asked after the last one wants no more, see `Conditions.stop`.
     """
 
     examples: Examples | None
@@ -38,6 +39,7 @@ class Judge:
     epoch: int = 0
     step: int = 0
     state: dict[str, Tensor] = field(default_factory=dict)
+    ended: bool = False
 
     @classmethod
     def of(cls, training: Training, most: int, rates: bool) -> Judge:
@@ -74,6 +76,16 @@ class Judge:
             return rmse(recommender, self.examples)
         return evaluate(recommender, self.examples, metrics=(SELECT,)).value(SELECT)
 
+    def enough(self, stop: Callable[[int, float], bool] | None, epoch: int, score: float) -> bool:
+        """Whether no more is wanted.
+
+        Args:
+            stop: who is asked, see `Conditions.stop`.
+            epoch: how many have been trained.
+            score: what was measured.
+        """
+        return stop is not None and bool(stop(epoch, -score if self.rates else score))
+
     def take(self, score: float, epoch: int, step: int, state: Callable[[], dict[str, Tensor]]) -> bool:
         """Keeps a state if it is the best so far; whether it is.
 
@@ -88,6 +100,15 @@ class Judge:
         if better:
             self.score, self.epoch, self.step, self.state = score, epoch, step, state()
         return better
+
+    def hopeful(self, epoch: int, patience: int) -> bool:
+        """Whether to train on: there is nothing to judge by, or more is wanted and the best is not long ago.
+
+        Args:
+            epoch: how many have been trained.
+            patience: how many epochs without a better score are borne.
+        """
+        return self.examples is None or (not self.ended and epoch - self.epoch < patience)
 
     def to_json(self) -> dict[str, Any]:
         """The choice so far, for facts and checkpoints."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from ensue.progress import Progress, Silent
 from ensue.ranking import Parts, Recommender, Scoring
 from ensue.registry import Registry
 from ensue.sequences import Sequences
+from ensue.spaces import Space
 from ensue.splits import Examples
 
 
@@ -69,6 +71,8 @@ class Conditions:
         precision: "single", "bf16", "fp16", or "auto": bf16 on a GPU that has it. Weights and losses stay in 32 bits.
         compile: translate the network with torch.compile first, which takes a while.
         processes: how many processes on this machine train one network together.
+        stop: asked after each validation, with how many epochs have been trained and what was scored (the higher the
+            better); True ends the training there, with the best state so far. None never does.
     """
 
     seed: int = 0
@@ -84,6 +88,7 @@ class Conditions:
     precision: str = "auto"
     compile: bool = False
     processes: int = 1
+    stop: Callable[[int, float], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Model(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    space: ClassVar[Space] = {}
+    """What tuning may change, see `ensue.spaces`: a family declares its own, empty where there is nothing to tune."""
     goes_on: ClassVar[bool] = False
     """Whether a fitted one can learn further from new events alone, see `go_on`."""
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}

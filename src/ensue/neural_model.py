@@ -33,6 +33,7 @@ from ensue.rating_head import RatingHead
 from ensue.scorer import Head
 from ensue.sequences import Sequences
 from ensue.side import Side, Users
+from ensue.spaces import NETWORK, Space
 from ensue.suiting import choices
 from ensue.training import Trainer
 from ensue.transitions import transition_counts
@@ -97,6 +98,7 @@ class NeuralModel(Model):
 
     network_class: ClassVar[type[Network]] = Network
     goes_on: ClassVar[bool] = True
+    space: ClassVar[Space] = NETWORK
 
     width: int = 64
     length: int = 0

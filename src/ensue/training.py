@@ -135,9 +135,7 @@ class Trainer:
                 self._fit_in()
                 self._keep()
                 task.advance(0, self._told())
-            if bool(
-                self.team.told(stop.asked)[0]
-            ):  # while it was judged: what comes after this fit is not begun
+            if any(self.team.told(stop.asked)):  # while it was judged: what comes after is not begun
                 raise KeyboardInterrupt
         return self._recommender()
 
@@ -202,7 +200,7 @@ class Trainer:
         """Scores the validation examples and keeps the weights if they are the best so far."""
         if self.judge.examples is None:
             return
-        score = 0.0
+        score = ended = 0.0
         own = [p.detach().clone() for p in self.network.parameters()] if self.learner.average else []
         if own:
             load_parameters(self.network, self.learner.average)
@@ -213,10 +211,12 @@ class Trainer:
             score = self.judge.measured(
                 Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
             )
-        (score,) = self.team.told(score)
+            ended = self.judge.enough(self.conditions.stop, self.epoch, score)
+        score, ended = self.team.told(score, ended)
         if self.history:
             self.history[-1]["score"] = score
         self.judge.take(score, self.epoch, self.learner.step, self._weights)
+        self.judge.ended = bool(ended)
         if own:
             load_parameters(self.network, own)
 
@@ -276,7 +276,7 @@ class Trainer:
         return f"loss {last['loss']:.3f}{score}"
 
     def _hopeful(self) -> bool:
-        return self.judge.examples is None or self.epoch - self.judge.epoch < self.model.patience
+        return self.judge.hopeful(self.epoch, self.model.patience)
 
     def _spent(self) -> bool:
         """Whether the minutes or the steps are used up."""

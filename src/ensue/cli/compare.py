@@ -1,40 +1,68 @@
-"""`ensue compare`: models on one log, with paired tests against the best."""
+"""`ensue compare`: a ladder of models on one log under one budget, with paired tests against the best."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ensue.cli.options import Json, Source, gathered
+import typer
+
+from ensue.cli.options import Json, Source, count, gathered, names, number
 from ensue.cli.plan import Choices, experiment
+from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.significance import Comparison
 
 
 @gathered
-def compare(source: Source, choices: Choices, as_json: Json = False) -> None:
+def compare(
+    source: Source,
+    choices: Choices,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="MINUTES",
+            help="For all networks together, shared out evenly; 0 is no limit. [default: 20 for a log]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(parser=count, metavar="N", help="Run the networks with so many seeds.")
+    ] = 1,
+    thin: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE,...", help="Learn from these shares of the users too, such as 1.0,0.5,0.25,0.1."
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
     """Compare models on a log, with tests against the best.
 
     LOG may be an experiment file (.toml), or the folder of a run, whose stored figures are then compared without
-    any training. P-values are corrected for all comparisons made (Holm).
+    any training. P-values are corrected for all comparisons made (Holm). Without --models it is a ladder from
+    popularity over Markov chains, rules, neighbours and matrix factorisation to networks.
     """
     from ensue import ladder
-    from ensue.cli import progress, results, terminal
+    from ensue.cli import comparisons, results, terminal
     from ensue.errors import ArtifactError
+    from ensue.run_folder import results as results_of
 
     folder = Path(source.log)
     if (folder / ladder.RESULTS).is_file():
-        outcome = stored(folder)
+        if thin or seeds != 1 or minutes is not None:
+            raise ConfigError(
+                f"{folder} is a run that is done: --minutes, --seeds and --thin take a log or an experiment file."
+            )
+        outcome = results_of(folder)
     else:
         if (folder / "model.json").is_file():
             raise ArtifactError(
                 f"{folder} is one model, and comparing takes a run: give {folder.parent.parent}."
             )
-        done = ladder.run(experiment(source, choices, "-compare"), progress.shown())
-        folder, outcome = done.folder, done.to_json()
+        folder, outcome = _compared(source, choices, minutes, seeds, thin)
     found = ladder.comparison(folder, outcome["experiment"]["seed"])
     if as_json:
         terminal.emit({"folder": str(folder), **outcome, "comparison": found.to_json()})
@@ -42,25 +70,34 @@ def compare(source: Source, choices: Choices, as_json: Json = False) -> None:
     results.show(outcome, str(folder))
     terminal.out()
     _show(found, outcome)
+    comparisons.show(outcome)
 
 
-def stored(folder: Path) -> Mapping[str, Any]:
-    """The results that a run has written.
+def _compared(
+    source: Source, choices: Choices, minutes: float | None, seeds: int, thin: str
+) -> tuple[Path, Mapping[str, Any]]:
+    """The folder and the results of a comparison that is made now."""
+    from ensue import comparing
+    from ensue.cli import progress
 
-    Raises:
-        ArtifactError: they are damaged.
-    """
-    from ensue import ladder
-    from ensue.errors import ArtifactError
+    shares = [_share(text) for text in names(thin)]
+    limited = choices.max_minutes is not None
+    if minutes is not None and limited:
+        raise ConfigError(
+            "--minutes is for all networks together, --max-minutes for each: give one of the two."
+        )
+    described = limited or choices.config is not None or source.log.endswith(".toml")
+    budget = comparing.MINUTES if minutes is None and not described else minutes
+    asked = experiment(source, choices, "-compare")
+    done = comparing.compare(asked, minutes=budget, seeds=seeds, thin=shares, progress=progress.shown())
+    return done.outcome.folder, done.to_json()
 
-    path = folder / ladder.RESULTS
+
+def _share(text: str) -> float:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not found["models"] or not found["best"] or "seed" not in found["experiment"]:
-            raise KeyError("models")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as fault:
-        raise ArtifactError(f"{path} is damaged ({fault}): run the experiment anew.") from fault
-    return dict(found)
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--thin: '{text}' is not a number, such as 0.25.") from None
 
 
 def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
@@ -86,8 +123,34 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
     terminal.out(
         "p: how often chance alone gives such a gap (paired sign-flip test over users), Holm-corrected."
     )
+    seen = seeable(found, name, unit)
+    if seen:
+        terminal.out(seen)
     if outcome["best"] != found.best:
         terminal.out(
             f"The run serves {outcome['best']}, which was best on validation: a choice made on test figures would "
             "flatter itself."
         )
+
+
+def seeable(found: Comparison, name: str, unit: str) -> str:
+    """Which differences from the best are too small for this test, in words; "" where nothing differs.
+
+    Args:
+        found: the tests.
+        name: of the metric, as it is shown.
+        unit: what is counted, "user" or "session".
+    """
+    known = sorted(
+        (other.paired.smallest, other.model, other.paired.difference.n)
+        for other in found.others
+        if other.paired.smallest
+    )
+    if not known:
+        return ""
+    (least, close, users), (most, far, _) = known[0], known[-1]
+    between = "" if len(known) == 1 else f", up to {most:.4f} against {far}"
+    return (
+        f"Differences of {name} below {least:.4f} (against {close}{between}) cannot be told on these {users:,} "
+        f"{unit}s: a true one of that size is found four times out of five."
+    )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ensue.cli import terminal
+from ensue.reporting.reading import shown_metrics as shown_metrics
+from ensue.reporting.reading import titled as titled
 
-WANTED = ("ndcg@10", "recall@10", "mrr@10", "auc")
-"""The metrics of the table, if they were measured; the first two with their intervals."""
+FIT, SPACE = ("fit, s", "p50 ms"), ("param.", "size")
+"""Heads of what a model costs; where there is little room, two of them share a column."""
 
-NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "auc": "AUC", "f1": "F1"}
+COSTS = (
+    "fit: seconds with validation and refit; p50: half of the answers, asked one at a time, took no longer."
+)
+
+ROOMY = 116
+"""From so many columns on each cost has a column of its own."""
 
 
 def show(outcome: Mapping[str, Any], folder: str) -> None:
@@ -21,19 +28,22 @@ def show(outcome: Mapping[str, Any], folder: str) -> None:
         folder: of the run.
     """
     rungs, best = outcome["models"], outcome["best"]
-    wide = terminal.width() >= terminal.NARROW
+    wide, roomy = terminal.width() >= terminal.NARROW, terminal.width() >= ROOMY
     metrics = shown_metrics(list(rungs[0]["test"]["all"]["metrics"]))
     right: dict[str, Any] = {"justify": "right"}
-    sure = metrics[:2]
+    sure = metrics[:2]  # those with their intervals
     heads: list[str | tuple[str, dict[str, Any]]] = [("model", {"overflow": "fold"})]
     heads += [(titled(name), {"justify": "left"} if name in sure else right) for name in metrics]
-    heads += [(f"warm\n{titled(metrics[0])}", right), ("fit,\nsec.", right), ("para-\nmeters", right)]
+    heads += [(f"warm\n{titled(metrics[0])}", right)]
+    heads += [(head, right) for head in ((*FIT, *SPACE) if roomy else map("\n".join, (FIT, SPACE)))]
     made = terminal.table(*heads)
     for rung in rungs:
         test = rung["test"]
         cells = [f"{rung['label']} *" if rung["label"] == best else rung["label"]]
         cells += [measured(test["all"], name, name in sure, wide) for name in metrics]
-        cells += [measured(test["warm"], metrics[0]), seconds(rung["fit_seconds"]), parameters(rung["facts"])]
+        cells += [measured(test["warm"], metrics[0])]
+        costs = (seconds(rung["fit_seconds"]), answer(rung)), (parameters(rung["facts"]), space(rung))
+        cells += [one for pair in costs for one in pair] if roomy else ["\n".join(pair) for pair in costs]
         terminal.row(made, cells, "bold" if rung["label"] == best else "")
     terminal.show(made)
     terminal.out()
@@ -64,6 +74,7 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
             for rung in rungs
             if rung.get("ratings")
         ),
+        *([COSTS] if any(rung.get("cost") for rung in rungs) else []),
         f"All models are saved in {folder}/models",
     ]
     return lines + [f"{label} was left out: {reason}" for label, reason in outcome["skipped"].items()]
@@ -82,18 +93,6 @@ def rated(found: Mapping[str, Any]) -> str:
     )
 
 
-def shown_metrics(measured: Sequence[str]) -> list[str]:
-    """Which metrics the table has: the usual ones, or the first four where none of them was measured."""
-    usual = [name for name in WANTED if name in measured]
-    return usual or list(measured[:4])
-
-
-def titled(name: str) -> str:
-    """The name of a metric as a head: NDCG@10, recall@10."""
-    word, sign, rest = name.partition("@")
-    return NAMES.get(word, word) + sign + rest
-
-
 def measured(group: Mapping[str, Any] | None, name: str, sure: bool = False, wide: bool = False) -> str:
     """A figure, with its interval if wanted; "-" where there was nothing to measure."""
     if group is None:
@@ -110,6 +109,24 @@ def measured(group: Mapping[str, Any] | None, name: str, sure: bool = False, wid
 def seconds(value: float) -> str:
     """A time for a table."""
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def answer(rung: Mapping[str, Any]) -> str:
+    """Milliseconds of one answer, half of them being quicker; "-" where they were not measured."""
+    cost = rung.get("cost")
+    return "-" if cost is None else f"{cost['latency_ms']['p50']:.2f}"
+
+
+def space(rung: Mapping[str, Any]) -> str:
+    """The size of a saved model: "112k", "3.4M" bytes; "-" where it was not measured."""
+    cost = rung.get("cost")
+    if cost is None:
+        return "-"
+    size = cost["artifact_bytes"]
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.{1 if size < 10 * scale else 0}f}{unit}"
+    return str(size)
 
 
 def parameters(facts: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ensue.events.filtering import Fitted
 from ensue.events.log import EventLog
 from ensue.events.readers.sql import without_secrets
 from ensue.experiment import Experiment
+from ensue.ladder.costs import Cost
 from ensue.model import Model
 from ensue.ranking import Recommender
 from ensue.rating_evaluation import RatingEvaluation
@@ -37,6 +38,8 @@ class Rung:
         facts: what the fit says of itself.
         reads: the columns of events, beside user and item, that its answers depend on.
         ratings: how far off its expected ratings are on the test part; None where its scores are none.
+        cost: what it costs beside that time: memory, size, latency; None where it was not measured.
+        warnings: what is odd about its figures or its answers, a sentence each.
     """
 
     label: str
@@ -49,6 +52,8 @@ class Rung:
     facts: Mapping[str, Any]
     reads: tuple[str, ...] = ()
     ratings: RatingEvaluation | None = None
+    cost: Cost | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs."""
@@ -61,7 +66,9 @@ class Rung:
             "ratings": None if self.ratings is None else self.ratings.to_json(),
             "fit_seconds": round(self.fit_seconds, 3),
             "test_seconds": round(self.test_seconds, 3),
+            "cost": None if self.cost is None else self.cost.to_json(),
             "facts": dict(self.facts),
+            "warnings": list(self.warnings),
         }
 
 
@@ -100,7 +107,7 @@ class Outcome:
         """The whole outcome for programs; no user's id is in it."""
         return {
             "ensue": __version__,
-            "experiment": _shown(self.experiment),
+            "experiment": shown(self.experiment),
             "data": {"fingerprint": self.log.fingerprint(), "reading": self.log.reading.to_json()},
             "audit": self.audit.to_json(),
             "split": {"rule": self.split.name, "sizes": self.split.sizes, "leaks": self.split.leaks},
@@ -111,7 +118,7 @@ class Outcome:
         }
 
 
-def _shown(experiment: Experiment) -> dict[str, Any]:
+def shown(experiment: Experiment) -> dict[str, Any]:
     """An experiment as it may be kept and passed on: without the password of a database."""
     source = without_secrets(experiment.data.source)
     return replace(experiment, data=replace(experiment.data, source=source)).to_json()

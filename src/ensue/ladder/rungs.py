@@ -3,27 +3,117 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ensue import artifacts, runtime
 from ensue.errors import DataError
-from ensue.evaluation import evaluate
+from ensue.evaluation import Evaluation, evaluate
 from ensue.events.log import EventLog
 from ensue.expected_ratings import answers_ratings, has_ratings
 from ensue.experiment import Experiment
 from ensue.inputs import USER, Inputs
+from ensue.ladder.costs import Cost, folder_bytes, latency, process_peak
 from ensue.ladder.outcome import Rung
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
+from ensue.presets import PRESETS, preset
 from ensue.progress import Progress
 from ensue.ranking import Recommender
 from ensue.rating_evaluation import evaluate_ratings
 from ensue.run_folder import MODELS
-from ensue.splits import Split
+from ensue.segments import DEFAULT as SEGMENTS
+from ensue.segments import Segmenting
+from ensue.sequences import Sequences
+from ensue.splits import Split, check_learnt
+from ensue.suspicion import probe, suspicions
+
+
+@dataclass(frozen=True, eq=False)
+class FirstFit:
+    """A model fitted on the training part and measured on validation, from which it goes on to a test.
+
+    Attributes:
+        model: the description, with what was left to the data as it was chosen.
+        recommender: as it came out of the fit.
+        validation: its figure, on all validation targets; None if there are none.
+        seconds: what that took.
+        peak: the most memory that the process had held before; None where the system does not tell.
+    """
+
+    model: Model
+    recommender: Recommender
+    validation: Evaluation | None
+    seconds: float
+    peak: float | None
+
+
+def described(label: str, sequences: Sequences) -> dict[str, Any]:
+    """A model of a ladder as an experiment describes it: a preset by its name, any other without settings.
+
+    Args:
+        label: the name of a preset or of a model.
+        sequences: what it will learn from.
+    """
+    if label not in PRESETS:
+        return {}
+    found = preset(label, sequences)
+    return {"model": found.model, **found.settings}
+
+
+def trains(model: Model) -> bool:
+    """Whether a model learns in epochs, for minutes, and with a seed: a network, and none that counts."""
+    return any(field.name == "epochs" for field in fields(model))
+
+
+def first_fit(model: Model, training: Training, conditions: Conditions, chosen_on: str) -> FirstFit:
+    """A model fitted on the training part and measured on validation.
+
+    Args:
+        model: what is fitted.
+        training: with the validation examples, or None where there are none.
+        conditions: how the fit goes.
+        chosen_on: the metric on validation.
+    """
+    began, peak = time.monotonic(), process_peak()
+    fitted = model.fit(training, conditions)
+    model = replace(model, **fitted.settings)  # what was left to the data stays as it was chosen
+    found = None
+    if training.validation is not None:
+        found = evaluate(fitted, training.validation, metrics=(metric(chosen_on),))
+    return FirstFit(model, fitted, found, time.monotonic() - began, peak)
+
+
+def validated(log: EventLog, parts: Split, experiment: Experiment) -> Training:
+    """What a first fit learns from, with the validation examples if there are any.
+
+    Args:
+        log: the events of the training part that are learnt from.
+        parts: the split.
+        experiment: what a sequence is, what is asked, and whether seen items are left out.
+    """
+    by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
+    training = Training.of(log, by, seen)
+    check_learnt(parts, training.catalogue, "validation")
+    validation = parts.examples("validation", training.catalogue, experiment.evaluation.targets)
+    return replace(training, validation=validation if len(validation) else None)
+
+
+def learnable_of(experiment: Experiment, train: EventLog, before_test: EventLog) -> tuple[EventLog, EventLog]:
+    """What of the training part, and of all before the test, is learnt from: filters are fitted on each.
+
+    Raises:
+        DataError: a filter leaves nothing.
+    """
+    filters = experiment.filters
+    if not filters.fitted:
+        return train, before_test
+    first = filters.fit(train)
+    last = filters.fit(before_test) if experiment.refit else first
+    return first.learnt_from(train), last.learnt_from(before_test)
 
 
 def rung(
@@ -34,43 +124,87 @@ def rung(
     learnable: tuple[EventLog, EventLog],
     folder: Path,
     progress: Progress,
+    segments: Sequence[Segmenting | str] = SEGMENTS,
 ) -> Rung:
-    """One model: fitted, measured on validation, refitted, saved, loaded, tested."""
+    """One model: fitted, measured on validation, refitted, saved, loaded, tested.
+
+    Args:
+        label: its name in the experiment.
+        model: what is fitted.
+        experiment: with every automatic choice made.
+        parts: which events are tested.
+        learnable: what is learnt from, of the training part and of all before the test.
+        folder: where it is saved, in a folder of models.
+        progress: who is told how far it is.
+        segments: ways of parting the tested targets, for figures of each part.
+    """
+    conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
+    progress.say(f"{label}: {model.summary}")
+    began = time.monotonic()
+    training = validated(learnable[0], parts, experiment)
+    first = first_fit(model, training, conditions, experiment.evaluation.choose_on)
+    first = replace(first, seconds=time.monotonic() - began)
+    return finished(label, first, experiment, parts, learnable, folder, conditions, segments)
+
+
+def finished(
+    label: str,
+    first: FirstFit,
+    experiment: Experiment,
+    parts: Split,
+    learnable: tuple[EventLog, EventLog],
+    folder: Path,
+    conditions: Conditions,
+    segments: Sequence[Segmenting | str] = SEGMENTS,
+) -> Rung:
+    """What comes after a first fit: refitted if so wanted, saved, loaded, and tested as it will be served."""
     began = time.monotonic()
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
-    conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
-    targets = experiment.evaluation.targets
-    progress.say(f"{label}: {model.summary}")
-    training = Training.of(learnable[0], by, seen)
-    validation = parts.examples("validation", training.catalogue, targets)
-    usable = len(validation) > 0
-    fitted = model.fit(replace(training, validation=validation if usable else None), conditions)
-    model = replace(model, **fitted.settings)  # what was left to the data stays as it was chosen
-    wanted = metric(experiment.evaluation.choose_on)
-    score = evaluate(fitted, validation, metrics=(wanted,)).value(wanted.name) if usable else None
+    progress, targets = conditions.progress, experiment.evaluation.targets
+    fitted, score = first.recommender, None
+    if first.validation is not None:
+        score = first.validation.value(experiment.evaluation.choose_on)
     if experiment.refit and (parts.part == 1).any():
-        fitted = refit(model, fitted, Training.of(learnable[1], by, seen), conditions)
+        fitted = refit(first.model, fitted, Training.of(learnable[1], by, seen), conditions)
     place = folder / MODELS / label
-    fit_seconds = time.monotonic() - began
+    fit_seconds = first.seconds + time.monotonic() - began
+    peak = process_peak()
     before = parts.before_test if experiment.refit else parts.train
     what = learnt(parts.log, before, experiment.shape.said(by), experiment.to_json()["split"])
-    what["events"] = learnable[1 if experiment.refit else 0].n_events
+    what |= {"events": learnable[1 if experiment.refit else 0].n_events, "targets": targets}
     artifacts.save(fitted, place, facts={"validation": score, "label": label, "learnt": what})
     served = runtime.load(place)
     began = time.monotonic()
     metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
+    check_learnt(parts, served.catalogue)
     examples = parts.examples("test", served.catalogue, targets)
-    tested = evaluate(served, examples, metrics=metrics)
+    figures = evaluate(
+        served, examples, metrics=metrics, curves=True, slates=True, segments=segments, probabilities=True
+    )
     test_seconds = time.monotonic() - began
+    warnings = (
+        *probe(served, examples, reads(served)),
+        *suspicions(figures, score, experiment.evaluation.choose_on),
+    )
+    for warning in warnings:
+        progress.say(f"{label}: warning: {warning}")
     ratings = None
     if answers_ratings(served):
         try:
             ratings = evaluate_ratings(served, examples, training=before if has_ratings(before) else None)
         except DataError as fault:
             progress.say(f"{label}: {fault}")
-    return Rung(
-        label, model, score, tested, fit_seconds, test_seconds, place, fitted.facts, reads(served), ratings
+    cost = Cost(
+        folder_bytes(place),
+        latency(served, examples),
+        figures.all.users / max(test_seconds, 1e-9),
+        peak,
+        None if peak is None or first.peak is None else peak - first.peak,
     )
+    return Rung(
+        label, first.model, score, figures, fit_seconds, test_seconds, place, fitted.facts, reads(served), ratings,
+        cost, warnings,
+    )  # fmt: skip
 
 
 def reads(recommender: Recommender) -> tuple[str, ...]:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ensue import artifacts
-from ensue.errors import ConfigError, MissingExtraError, ModelError
-from ensue.events.audit import Audit, audit
+from ensue import artifacts, reporting
+from ensue.errors import ConfigError, EnsueError, MissingExtraError, ModelError
 from ensue.events.filtering import Fitted
 from ensue.events.log import EventLog
 from ensue.events.readers.sql import name_of
-from ensue.experiment import DEFAULT_LADDER, Data, Experiment, described_model
+from ensue.experiment import Data, Experiment, described_model
 from ensue.inputs import TIME
 from ensue.ladder.logs import load_log
 from ensue.ladder.outcome import Outcome, Rung
+from ensue.ladder.parting import parted
 from ensue.ladder.rungs import rung
 from ensue.progress import Progress, Silent
 from ensue.run_folder import FIGURES, HISTORIES, MODELS, RESULTS
-from ensue.splits import TEST, Split, split
+from ensue.splits import TEST, Split
 
 
 def run(
@@ -47,21 +46,9 @@ def run(
         experiment = Experiment(data=Data(source=str(experiment)), out=f"runs/{name}")
     progress = progress or Silent()
     log = load_log(experiment.data, progress.say) if log is None else log
-    for line in log.reading.lines():
-        progress.say(line)
-    by, shape = experiment.sequences.by, experiment.shape
-    shape.said(by)  # a rule that no model could keep is refused before any work
-    log = shape.apply(log, progress.say)
-    found = audit(log, by)
-    for line in found.lines():
-        progress.say(line)
-    experiment = _settled(experiment, found)
-    parts = _split(experiment, log)
-    progress.say(
-        f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items())
-    )
-    for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
-        progress.say(f"split: {note}")
+    ready = parted(experiment, log, progress)
+    experiment, log, found, parts = ready.experiment, ready.log, ready.audit, ready.split
+    by = experiment.sequences.by
     learnable, filtered = _learnable(experiment, parts, progress)
     folder = _folder(experiment)
     rungs: list[Rung] = []
@@ -81,39 +68,21 @@ def run(
     if experiment.keep_histories:
         _kept(log, rungs, by).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
-    (folder / RESULTS).write_text(
-        json.dumps(outcome.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    content = {**outcome.to_json(), "samples": _samples(outcome), "made": reporting.provenance()}
+    (folder / RESULTS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    try:
+        reporting.keep(folder)
+    except (EnsueError, OSError) as fault:  # what was trained is not lost for want of a page
+        progress.say(f"no report: {fault}")
     return outcome
 
 
-def _settled(experiment: Experiment, found: Audit) -> Experiment:
-    """The experiment with every automatic choice made."""
-    models = experiment.models or {name: {} for name in DEFAULT_LADDER}
-    rule: Any = found.advised("split") if experiment.split.rule == "auto" else experiment.split.rule
-    seen = experiment.evaluation.exclude_seen
-    return replace(
-        experiment,
-        models=models,
-        split=replace(experiment.split, rule=rule),
-        evaluation=replace(
-            experiment.evaluation,
-            exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen,
-        ),
-    )
-
-
-def _split(experiment: Experiment, log: EventLog) -> Split:
-    rule, by = experiment.split.rule, experiment.sequences.by
-    if rule == "last":
-        return split(log, "last", by=by)
-    if rule == "basket":
-        if by != "user":
-            raise ConfigError(
-                "split.rule = 'basket' leaves out baskets of users: take sequences.by = 'user'."
-            )
-        return split(log, "basket")
-    return split(log, rule, test=experiment.split.test, validation=experiment.split.validation, by=by)
+def _samples(outcome: Outcome) -> list[dict[str, Any]]:
+    """Answers of the best model to look at in the report; none if no histories are to be kept."""
+    if not outcome.experiment.keep_histories:
+        return []
+    served = outcome.recommender
+    return reporting.samples(served, outcome.split.examples("test", served.catalogue, "last"))
 
 
 def _learnable(

@@ -1,0 +1,240 @@
+"""A ladder of models on one log under one budget of time: several seeds, and less to learn from, where so wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensue import ladder, reporting
+from ensue.errors import ConfigError, EnsueError, MissingExtraError
+from ensue.events.log import EventLog
+from ensue.experiment import Experiment, described_model
+from ensue.ladder.outcome import Outcome
+from ensue.ladder.parting import parted
+from ensue.ladder.rungs import described, learnable_of, trains
+from ensue.model import Training
+from ensue.progress import Progress, Silent
+from ensue.thinning import WHOLE, Thinned, checked_shares, thinned
+
+LADDER = ("popular", "recent", "markov", "rules", "neighbours", "als", "gru", "lstm", "transformer", "fast")
+"""What is compared unless told otherwise; "fast" is the preset of that name."""
+
+MINUTES = 20.0
+"""The budget of all networks together, unless told otherwise."""
+
+SEEDS = "seeds"
+"""The folder, within that of the run, of the runs of further seeds."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How the minutes of a comparison are shared out: every training of a network gets as many.
+
+    Attributes:
+        minutes: of all networks together.
+        networks: labels of those that learn for minutes.
+        fits: how often each is trained: once for each seed, and once for each smaller share of the users.
+        refit: whether each training is followed by a second one, on training and validation together.
+    """
+
+    minutes: float
+    networks: tuple[str, ...]
+    fits: int = 1
+    refit: bool = True
+
+    @property
+    def trainings(self) -> int:
+        """How many there are in all."""
+        return len(self.networks) * self.fits * (2 if self.refit else 1)
+
+    @property
+    def each(self) -> float:
+        """Minutes of each single training; 0 is no limit."""
+        return self.minutes / max(self.trainings, 1)
+
+    def line(self) -> str:
+        """The budget in words."""
+        if not self.networks:
+            return "budget: there is no network among the models, and models that count are not limited"
+        if not self.minutes:
+            return "budget: no limit"
+        again = f", and at most {self.each:.2g} to train anew on all before the test" if self.refit else ""
+        often = "" if self.fits == 1 else f", each {self.fits} times"
+        return (
+            f"budget: {self.minutes:g} minutes for {len(self.networks)} networks{often}: {self.each:.2g} minutes to "
+            f"train{again}; models that count are not limited"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The budget for programs."""
+        return {
+            "minutes": self.minutes,
+            "networks": list(self.networks),
+            "fits_of_each": self.fits,
+            "minutes_of_each_training": self.each,
+        }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What the networks of a run reached by chance of their seeds.
+
+    Attributes:
+        seeds: of the runs, that of the main one first.
+        values: one value for each seed, by label and metric.
+    """
+
+    seeds: tuple[int, ...]
+    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The spread for programs: mean, standard deviation (of a sample) and all values."""
+        models = {
+            label: {name: _spread(found) for name, found in by_metric.items()}
+            for label, by_metric in self.values.items()
+        }
+        return {"seeds": list(self.seeds), "models": models}
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A comparison: the run, and what was asked beside it.
+
+    Attributes:
+        outcome: of the run with the first seed.
+        budget: how the minutes were shared out.
+        spread: over seeds; None for one seed.
+        thinned: the curves against less to learn from; None where none were asked for.
+    """
+
+    outcome: Outcome
+    budget: Budget
+    spread: Spread | None = None
+    thinned: Thinned | None = None
+
+    def beside(self) -> dict[str, Any]:
+        """What was asked beside the run, for programs."""
+        found: dict[str, Any] = {"budget": self.budget.to_json()}
+        if self.spread is not None:
+            found["seeds"] = self.spread.to_json()
+        if self.thinned is not None:
+            found["thinned"] = self.thinned.to_json()
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The run with all that was asked beside it, for programs."""
+        return self.outcome.to_json() | self.beside()
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    minutes: float | None = MINUTES,
+    seeds: int = 1,
+    thin: Sequence[float] = (),
+    progress: Progress | None = None,
+    log: EventLog | None = None,
+) -> Compared:
+    """A run of a ladder of models under one budget of time, kept in the folder of the experiment.
+
+    Args:
+        experiment: what to do; without models of its own it takes `LADDER`.
+        minutes: for all trainings of all networks together, the same for each; 0 is no limit, and None takes the
+            `max_minutes` of the experiment for each.
+        seeds: how many the networks are run with, from that of the experiment on. Models that count have none.
+        thin: shares of the users to learn from, see `ensue.thinning`.
+        progress: who is told how far it is.
+        log: the events, if they are in memory already.
+
+    Raises:
+        ConfigError: a number cannot be.
+        EnsueError: nothing could be read, split or fitted; a model that cannot run alone is skipped and named.
+    """
+    if seeds < 1:
+        raise ConfigError(f"seeds={seeds}: take 1 or more.")
+    progress = progress or Silent()
+    shares = checked_shares(thin) if thin else ()
+    log = ladder.load_log(experiment.data, progress.say) if log is None else log
+    if not experiment.models:
+        begun = parted(experiment, log, Silent())
+        events = learnable_of(begun.experiment, begun.split.train, begun.split.before_test)[0]
+        known = Training.of(events, experiment.sequences.by).sequences
+        experiment = replace(experiment, models={label: described(label, known) for label in LADDER})
+    further = sum(share < WHOLE for share in shares)
+    budget = Budget(minutes or 0.0, networks(experiment), seeds + further, experiment.refit)
+    if minutes is None:
+        budget = replace(budget, minutes=experiment.max_minutes * budget.trainings)
+    else:
+        experiment = replace(experiment, max_minutes=budget.each)
+    progress.say(budget.line())
+    outcome = ladder.run(experiment, progress, log)
+    spread = _spread_over(outcome, seeds, progress, log) if seeds > 1 else None
+    curves = thinned(outcome, shares, progress, experiment.seed) if shares else None
+    found = Compared(outcome, budget, spread, curves)
+    _keep(found, progress)
+    return found
+
+
+def _keep(found: Compared, progress: Progress) -> None:
+    """Adds what was asked beside a run to its results, and to its page."""
+    folder = found.outcome.folder
+    path = folder / ladder.RESULTS
+    content = json.loads(path.read_text(encoding="utf-8")) | found.beside()
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    try:
+        reporting.keep(folder)
+    except (EnsueError, OSError) as fault:  # what was trained is not lost for want of a page
+        progress.say(f"no report: {fault}")
+
+
+def networks(experiment: Experiment) -> tuple[str, ...]:
+    """The labels of the models that learn for minutes, of those that this installation can run."""
+    found = []
+    for label, settings in experiment.models.items():
+        try:
+            if trains(described_model(label, settings)):
+                found.append(label)
+        except MissingExtraError:  # it is skipped and named by the run
+            continue
+    return tuple(found)
+
+
+def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog) -> Spread | None:
+    """The networks of a run with further seeds, each in a run of its own; None if there are no networks."""
+    experiment = outcome.experiment
+    ran = {rung.label: rung for rung in outcome.rungs if trains(rung.model)}
+    if not ran:
+        progress.say(
+            "seeds: there is no network among the models, and counting gives the same for every seed"
+        )
+        return None
+    values = {
+        label: {name: [rung.test.value(name)] for name in rung.test.metrics} for label, rung in ran.items()
+    }
+    numbers = [experiment.seed + step for step in range(seeds)]
+    for number in numbers[1:]:
+        progress.say(f"seed {number}: {', '.join(ran)}")
+        again = replace(
+            experiment,
+            models={label: experiment.models[label] for label in ran},
+            seed=number,
+            out=str(Path(outcome.folder) / SEEDS / str(number)),
+            keep_histories=False,
+        )
+        for rung in ladder.run(again, progress, log).rungs:
+            for name, found in values[rung.label].items():
+                found.append(rung.test.value(name))
+    return Spread(
+        tuple(numbers),
+        {label: {name: tuple(found) for name, found in own.items()} for label, own in values.items()},
+    )
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "deviation": deviation, "values": list(values)}
