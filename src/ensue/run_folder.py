@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import polars as pl
 
@@ -13,6 +15,68 @@ from ensue.ranking import Recommender
 from ensue.significance import Comparison, best_of
 
 RESULTS, HISTORIES, FIGURES, MODELS = "run.json", "histories.parquet", "figures.parquet", "models"
+REPORT, REPEAT = "report.html", "experiment.toml"
+
+LARGEST_RESULTS = 64 * 2**20
+"""Bytes of results that are read: far more than any run writes."""
+
+
+def results(folder: str | Path) -> Mapping[str, Any]:
+    """What a run has written of itself, checked as far as every reader of it relies on.
+
+    Raises:
+        ArtifactError: the folder is no run's, or its results are damaged.
+    """
+    path = Path(folder) / RESULTS
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no folder of a run: it holds no {RESULTS}.")
+    if path.stat().st_size > LARGEST_RESULTS:
+        raise ArtifactError(f"{path} is larger than {LARGEST_RESULTS:,} bytes, as no results of a run are.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        _check(found)
+    except OSError as fault:
+        raise ArtifactError(f"{path} cannot be read: {fault.strerror}.") from fault
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+        what = f"'{fault.args[0]}' is missing" if isinstance(fault, KeyError) else str(fault)
+        raise ArtifactError(f"{path} is damaged ({what}): run the experiment anew.") from fault
+    return dict(found)
+
+
+def _check(found: Any) -> None:
+    """Nothing, if results have what all of them have."""
+    experiment, split = found["experiment"], found["split"]
+    texts = [
+        *(found["best"], found["ensue"], split["rule"], found["data"]["fingerprint"]),
+        *(experiment["data"]["source"], experiment["sequences"]["by"], experiment["evaluation"]["choose_on"]),
+    ]
+    numbers = [experiment["seed"]]
+    if not isinstance(found["audit"], dict) or not isinstance(found["skipped"], dict) or not found["models"]:
+        raise TypeError("no models, audit or skipped models")
+    for row in found["models"]:
+        texts += [row["label"], row["model"], row["test"]["protocol"]]
+        numbers += [
+            row["fit_seconds"],
+            row["test_seconds"],
+            *([row["validation"]] * (row["validation"] is not None)),
+        ]
+        numbers += [
+            row["test"]["counts"][name] for name in ("users", "targets", "cold_targets", "tied_targets")
+        ]
+        if not row["test"]["all"]["metrics"] or not isinstance(row["facts"], dict):
+            raise TypeError(f"no figures of {row['label']}")
+        for figure in row["test"]["all"]["metrics"].values():
+            numbers += [figure["value"], figure["low"], figure["high"]]
+    if not all(isinstance(one, str) for one in texts) or not all(
+        type(one) in (int, float) for one in numbers
+    ):
+        raise TypeError("a value is of the wrong kind")
+    if found["best"] not in [row["label"] for row in found["models"]]:
+        raise ValueError(f"there is no model {found['best']!r}")
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no figure")
 
 
 def comparison(folder: str | Path, seed: int = 0) -> Comparison:

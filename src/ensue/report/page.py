@@ -81,9 +81,31 @@ def paragraph(*parts: object, kind: str = "") -> Html:
     return element("p", *parts, class_=kind) if kind else element("p", *parts)
 
 
-def section(heading: str, *parts: object) -> Html:
-    """A heading and what belongs to it."""
-    return element("section", element("h2", heading), joined(parts))
+def section(heading: str, *parts: object, anchor: str = "") -> Html:
+    """A heading and what belongs to it; with an anchor, `contents` can lead to it."""
+    place = {"id": anchor} if anchor else {}
+    return element("section", element("h2", heading), joined(parts), **place)
+
+
+def contents(entries: Sequence[tuple[str, str]]) -> Html:
+    """Links to sections of the same page, as (anchor, heading)."""
+    links = (element("li", element("a", heading, href=f"#{anchor}")) for anchor, heading in entries)
+    return element("nav", element("ul", *links), aria_label="Contents")
+
+
+def details(summary: str, *parts: object) -> Html:
+    """What is shown once its summary is opened, by pointer or key."""
+    return element("details", element("summary", summary), joined(parts))
+
+
+def code(content: str, label: str) -> Html:
+    """Text as it is typed; it scrolls, by keys too.
+
+    Args:
+        content: the text.
+        label: what it is, for who cannot see it.
+    """
+    return element("pre", element("code", content), tabindex="0", role="region", aria_label=label)
 
 
 def tiles(values: Sequence[tuple[str, str]]) -> Html:
@@ -94,13 +116,16 @@ def tiles(values: Sequence[tuple[str, str]]) -> Html:
     return element("div", *made, class_="tiles")
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> Html:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = (), label: str = ""
+) -> Html:
     """A table that becomes a list of blocks on a narrow screen.
 
     Args:
         heads: names of the columns.
         rows: cells, escaped unless they are `Html`.
         numbers: places of the columns that hold numbers.
+        label: what it is; a table with a label can be scrolled by keys where it is wider than the screen.
     """
 
     def kind(place: int) -> dict[str, str]:
@@ -112,17 +137,24 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Seque
         for row in rows
     )
     whole = element("table", element("thead", head), element("tbody", body), class_="stack")
-    return element("div", whole, class_="scroll")
+    region = {"tabindex": "0", "role": "region", "aria_label": label} if label else {}
+    return element("div", whole, class_="scroll", **region)
 
 
-def page(title: str, *parts: object) -> str:
-    """The whole document: it asks the network for nothing, and says so to the browser."""
+def page(title: str, *parts: object, style: str = "") -> str:
+    """The whole document: it asks the network for nothing, and says so to the browser.
+
+    Args:
+        title: its name and first heading.
+        parts: what stands in it.
+        style: rules of CSS beyond those of every page.
+    """
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     head = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>",
+        f"<title>{text(title)}</title>\n<style>{STYLE}{style}</style>\n</head>",
     ]
     body = element("main", element("h1", title), joined(parts))
     return "\n".join([*head, f"<body>\n{body}\n</body>\n</html>\n"])

@@ -44,14 +44,14 @@ def bars(caption: str, values: Sequence[tuple[str, float]], *, note: str = "") -
         up = TALL * height / most if most else 0.0
         hint = element("title", f"{name}: {short(height)}")
         x, width = LEFT + place * step + 0.08 * step, 0.84 * step
-        made.append(_rect(x, TOP + TALL - up, width, up, hint))
+        made.append(rectangle(x, TOP + TALL - up, width, up, hint))
     every = _every([name for name, _ in values], step)
     labels = [
-        _label(LEFT + (place + 0.5) * step, HEIGHT - 7, name, "middle")
+        written(LEFT + (place + 0.5) * step, HEIGHT - 7, name, "middle")
         for place, (name, _) in enumerate(values)
         if place % every == 0
     ]
-    return _figure(caption, note, [_grid(most), *made, *labels], _said(values))
+    return figure(caption, note, [_grid(most), *made, *labels], _said(values))
 
 
 def histogram(
@@ -86,19 +86,19 @@ def histogram(
         up = TALL * count / most if most else 0.0
         hint = element("title", f"{short(low)} to {short(high)}: {short(count)}")
         made.append(
-            _rect(place(low) + 0.4, TOP + TALL - up, max(place(high) - place(low) - 0.8, 0.6), up, hint)
+            rectangle(place(low) + 0.4, TOP + TALL - up, max(place(high) - place(low) - 0.8, 0.6), up, hint)
         )
     shown, last = [], -math.inf
     for at, name in ticks:
         begin = place(at) - LETTER * len(name) / 2 if edges[0] <= at <= edges[-1] else -math.inf
         if begin > last + LETTER:
-            shown.append(_label(min(place(at), WIDTH - LETTER * len(name) / 2), HEIGHT - 7, name, "middle"))
+            shown.append(written(min(place(at), WIDTH - LETTER * len(name) / 2), HEIGHT - 7, name, "middle"))
             last = begin + LETTER * len(name)
-    cross = [_path(f"M{place(mark.at):.1f} {TOP}V{TOP + TALL}", "note")] if mark else []
+    cross = [path(f"M{place(mark.at):.1f} {TOP}V{TOP + TALL}", "note")] if mark else []
     said = _said(
         [(f"{short(a)} to {short(b)}", c) for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True)]
     )
-    return _figure(
+    return figure(
         caption, note, [_grid(most), *made, *cross, *shown], said + (f"; {mark.label}" if mark else "")
     )
 
@@ -118,10 +118,10 @@ def line(caption: str, values: Sequence[tuple[str, float]], *, note: str = "") -
         for place, (_, height) in enumerate(values)
     ]
     names = [name for name, _ in values]
-    labels = [_label(LEFT, HEIGHT - 7, names[0], "start")] if names else []
+    labels = [written(LEFT, HEIGHT - 7, names[0], "start")] if names else []
     if len(names) > 1:
-        labels.append(_label(WIDTH - RIGHT, HEIGHT - 7, names[-1], "end"))
-    return _figure(caption, note, [_grid(most), _path(_through(points), "trace"), *labels], _said(values))
+        labels.append(written(WIDTH - RIGHT, HEIGHT - 7, names[-1], "end"))
+    return figure(caption, note, [_grid(most), path(_through(points), "trace"), *labels], _said(values))
 
 
 def curve(
@@ -137,15 +137,15 @@ def curve(
         note: more about it, after the caption.
     """
     placed = [(LEFT + INNER * x, TOP + TALL * (1 - y)) for x, y in points]
-    even = _path(f"M{LEFT} {TOP + TALL}L{LEFT + INNER} {TOP}", "even")
+    even = path(f"M{LEFT} {TOP + TALL}L{LEFT + INNER} {TOP}", "even")
     axis = [
-        _path(f"M{LEFT} {TOP + TALL * (1 - y):.1f}H{WIDTH - RIGHT}", "axis")
-        + _label(LEFT - 5, TOP + TALL * (1 - y) + 4, f"{y:.0%}", "end")
+        path(f"M{LEFT} {TOP + TALL * (1 - y):.1f}H{WIDTH - RIGHT}", "axis")
+        + written(LEFT - 5, TOP + TALL * (1 - y) + 4, f"{y:.0%}", "end")
         for y in (0.0, 0.5, 1.0)
     ]
-    labels = [_label(LEFT, HEIGHT - 7, "0%", "start"), _label(WIDTH - RIGHT, HEIGHT - 7, across, "end")]
+    labels = [written(LEFT, HEIGHT - 7, "0%", "start"), written(WIDTH - RIGHT, HEIGHT - 7, across, "end")]
     said = "; ".join(f"{x:.1%} {across}: {y:.1%} {up}" for x, y in points[:: max(len(points) // 8, 1)])
-    return _figure(caption, note, [*map(Html, axis), even, _path(_through(placed), "trace"), *labels], said)
+    return figure(caption, note, [*map(Html, axis), even, path(_through(placed), "trace"), *labels], said)
 
 
 def short(value: float) -> str:
@@ -160,12 +160,24 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _figure(caption: str, note: str, parts: Sequence[object], said: str) -> Html:
+def figure(
+    caption: str, note: str, parts: Sequence[object], said: str, *, tall: float = HEIGHT, under: object = ""
+) -> Html:
+    """A plot with its caption.
+
+    Args:
+        caption: what it shows.
+        note: more about it, after the caption.
+        parts: what is drawn.
+        said: what it shows in words, for who cannot see it.
+        tall: its height; its width is `WIDTH`.
+        under: what stands below the drawing, such as a key.
+    """
     heading = element("figcaption", caption, *([" ", element("span", note)] if note else []))
     drawn = element(
-        "svg", *parts, viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", aria_label=f"{caption}: {said}"
+        "svg", *parts, viewBox=f"0 0 {WIDTH:g} {tall:g}", role="img", aria_label=f"{caption}: {said}"
     )
-    return element("figure", heading, drawn)
+    return element("figure", heading, drawn, under)
 
 
 def _grid(most: float) -> Html:
@@ -173,23 +185,26 @@ def _grid(most: float) -> Html:
     made = []
     for share in (0.0, 0.5, 1.0):
         y = TOP + TALL * (1 - share)
-        made.append(_path(f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}", "axis"))
+        made.append(path(f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}", "axis"))
         if most or not share:
-            made.append(_label(LEFT - 5, y + 4, short(most * share), "end"))
+            made.append(written(LEFT - 5, y + 4, short(most * share), "end"))
     return joined(made)
 
 
-def _rect(x: float, y: float, width: float, height: float, hint: Html) -> Html:
+def rectangle(x: float, y: float, width: float, height: float, hint: Html) -> Html:
+    """A bar, with what is said of it under a pointer."""
     return Html(
         f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">{hint}</rect>'
     )
 
 
-def _path(drawn: str, kind: str) -> Html:
+def path(drawn: str, kind: str) -> Html:
+    """A stroke; its kind is a class of the style."""
     return Html(f'<path class="{kind}" d="{drawn}"/>')
 
 
-def _label(x: float, y: float, label: str, anchor: str) -> Html:
+def written(x: float, y: float, label: str, anchor: str) -> Html:
+    """Letters in a plot; the anchor is "start", "middle" or "end"."""
     return Html(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(label)}</text>')
 
 
