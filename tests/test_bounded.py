@@ -21,7 +21,7 @@ from ensue.model import Training
 from ensue.splits import split as split_by
 
 
-def made(seed: int = 0, users: int = 60, *, time: bool = True, extra: bool = True) -> pl.DataFrame:
+def made(seed: int = 0, users: int = 24, *, time: bool = True, extra: bool = True) -> pl.DataFrame:
     """Events of users and items with odd names, many times tied, in no order."""
     rng = np.random.default_rng(seed)
     count = users * 12
@@ -97,7 +97,7 @@ def in_memory(log: EventLog, out: Path, wanted: bounded.Wanted) -> dict[str, Any
 def test_the_same_folder_to_the_last_byte(
     tmp_path: Path, wanted: bounded.Wanted, events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = replace(wanted, validation_targets=40)
+    wanted = replace(wanted, validation_targets=8)
     monkeypatch.setattr(quantiles, "GATHERED", 5)
     path = written(made(), tmp_path / "in")
     whole = in_memory(read(path), tmp_path / "whole", wanted)

@@ -217,10 +217,21 @@ def rows_of(data: Training) -> Queries:
     return data.sequences.head(12).queries()
 
 
-@pytest.mark.parametrize("name", ["transformer", "bert4rec", "xlnet", "gru4rec", "fpmc", "hstu"])
+SERVED: dict[str, dict[str, Any]] = {
+    "transformer": {"blocks": 1},
+    "bert4rec": {"blocks": 1},
+    "xlnet": {"blocks": 1},
+    "gru4rec": {},
+    "fpmc": {},
+    "hstu": {"blocks": 1},
+}
+"""A prior stands outside the graph: of the blocks inside, one is enough, and exported in half the time."""
+
+
+@pytest.mark.parametrize("name", SERVED)
 def test_what_is_served_is_what_was_measured(name: str, tmp_path: Path) -> None:
     data = training()
-    recommender = fitted(name, data, epochs=2)
+    recommender = fitted(name, data, epochs=2, **SERVED[name])
     loaded = runtime.load(artifacts.save(recommender, tmp_path / "model"), threads=1)
     np.testing.assert_allclose(
         loaded.scores(rows_of(data)), recommender.scores(rows_of(data)), rtol=0, atol=1e-5

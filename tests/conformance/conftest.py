@@ -73,24 +73,37 @@ def network_model(request: pytest.FixtureRequest) -> NeuralModel:
 
 
 @pytest.fixture(scope="session")
-def shelf(
-    ring_log: EventLog, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], tuple[Recommender, Path]]:
-    """Gives any model by name, fitted on the ring, with the folder it is saved in; each is made once."""
-    place = tmp_path_factory.mktemp("shelf")
+def fit(ring_log: EventLog) -> Callable[[Model], Recommender]:
+    """Gives any model fitted on the ring, without exclusion; each is fitted once."""
+    made: dict[str, Recommender] = {}
 
-    @cache
-    def made(name: str) -> tuple[Recommender, Path]:
-        recommender = small(name).fit(Training.of(ring_log, exclude_seen=False))
-        return recommender, artifacts.save(recommender, place / name)
+    def fit(model: Model) -> Recommender:
+        if str(model) not in made:
+            made[str(model)] = model.fit(Training.of(ring_log, exclude_seen=False))
+        return made[str(model)]
 
-    return made
+    return fit
 
 
 @pytest.fixture(scope="session")
-def fitted(model: Model, shelf: Callable[[str], tuple[Recommender, Path]]) -> Recommender:
+def shelf(
+    fit: Callable[[Model], Recommender], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Recommender, Path]]:
+    """Gives any model by name, fitted on the ring, with the folder it is saved in; an export takes seconds."""
+    place = tmp_path_factory.mktemp("shelf")
+
+    @cache
+    def saved(name: str) -> tuple[Recommender, Path]:
+        recommender = fit(small(name))
+        return recommender, artifacts.save(recommender, place / name)
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def fitted(model: Model, fit: Callable[[Model], Recommender]) -> Recommender:
     """The model, fitted on the ring."""
-    return shelf(model.name)[0]
+    return fit(model)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.splits import split
 
-BOUNDS = {"patience": 40, "validation_targets": 2}
+BOUNDS = {"patience": 12, "validation_targets": 2}
 """Fields that decide how long a fit goes on and by what it is judged, and after how many epochs that shows."""
 
 
@@ -127,7 +127,7 @@ def test_every_field_has_an_effect(model: Model, training: Training) -> None:
     tried = [field.name for field in fields(model) if field.name not in BOUNDS]
     if isinstance(model, NeuralModel):
         # fewer steps, since it is fitted once for each field
-        model = replace(model, batch_tokens=256, epochs=8, patience=8)
+        model = replace(model, batch_tokens=256, epochs=4, patience=4)
         shared = {field.name for field in fields(NeuralModel)}
         tried = tried if model.name == "lstm" else [name for name in tried if name not in shared]
     bases: dict[str, Any] = {}
@@ -145,8 +145,8 @@ def test_every_field_has_an_effect(model: Model, training: Training) -> None:
 def test_every_bound_has_an_effect(
     network_model: NeuralModel, training: Training, name: str, epochs: int
 ) -> None:
-    """Over many epochs, validation has its ups and downs."""
-    model = replace(network_model, batch_tokens=256, epochs=epochs, patience=epochs)
+    """At a high rate of learning, validation soon has its ups and downs."""
+    model = replace(network_model, batch_tokens=256, epochs=epochs, patience=epochs, learning_rate=0.1)
     least: dict[str, Any] = {name: 1}
     first, second = (
         facts_of(each.fit(training, Conditions(seed=1))) for each in (model, replace(model, **least))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,8 @@ import torch
 
 from ensue.batching import pad
 from ensue.domain import Domain
-from ensue.events.log import EventLog
 from ensue.export import TorchScoring
-from ensue.model import Training
+from ensue.model import Model
 from ensue.network import Batch
 from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
@@ -20,8 +20,8 @@ from ensue.sequences import Queries
 
 
 @pytest.fixture(scope="module")
-def scoring(network_model: NeuralModel, ring_log: EventLog) -> TorchScoring:
-    scoring = network_model.fit(Training.of(ring_log)).scoring
+def scoring(network_model: NeuralModel, fit: Callable[[Model], Recommender]) -> TorchScoring:
+    scoring = fit(network_model).scoring
     assert isinstance(scoring, TorchScoring)
     return scoring
 
@@ -85,8 +85,10 @@ def test_padding_changes_no_answer(scoring: TorchScoring, queries: Queries) -> N
     with torch.no_grad():
         for row, items in enumerate(narrow):
             steps = torch.arange(items.shape[1])
-            padded = network.answers(batch_of(scoring, wide), torch.full_like(steps, row), steps)
-            plain = network.answers(batch_of(scoring, items), torch.zeros_like(steps), steps)
+            padded = network.answers(
+                batch_of(scoring, wide), steps.expand(len(narrow), -1), row * len(steps) + steps
+            )
+            plain = network.answers(batch_of(scoring, items), steps[None], steps)
             torch.testing.assert_close(padded, plain, rtol=0, atol=1e-5)
 
 

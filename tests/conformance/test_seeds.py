@@ -18,7 +18,7 @@ from ensue.model import Conditions, Model, Training
 from ensue.neural_model import NeuralModel
 from ensue.sequences import Queries
 
-STEPS = 40
+STEPS = 24
 """Of a network: more than an epoch, so that seeds of steps and of epochs both count."""
 
 

@@ -16,7 +16,8 @@ from ensue.optimisation import apart
 from ensue.sequences import Queries
 from ensue.training import Trainer
 
-LENGTHS = (2, 9, 3, 1, 3, 2, 8, 1, 4, 30)
+LENGTHS = (2, 9, 1, 3, 1, 26)
+"""The longest leaves a window of one event at the end, where 12 are looked at."""
 
 
 def log_of(lengths: tuple[int, ...]) -> EventLog:
@@ -26,6 +27,11 @@ def log_of(lengths: tuple[int, ...]) -> EventLog:
     return EventLog.of(
         frame.with_columns(pl.int_range(pl.len()).cast(pl.Datetime("us", "UTC")).alias("time"))
     )
+
+
+def briefly(model: Model) -> Model:
+    """A network that goes twice over the data: what is asked of it here needs no more. A counting model as it is."""
+    return replace(model, epochs=2, patience=2) if isinstance(model, NeuralModel) else model
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 5, 16, 10_000])
@@ -47,7 +53,7 @@ def test_an_epoch_trains_every_target_once(
 def test_sequences_of_one_event_train_nothing_and_break_nothing(model: Model) -> None:
     """Single events count as popularity, and change no transition and no number of targets."""
     with_singles, without = log_of((5, 1, 5, 1, 1)), log_of((5, 0, 5))
-    fits = [model.fit(Training.of(log)) for log in (with_singles, without)]
+    fits = [briefly(model).fit(Training.of(log)) for log in (with_singles, without)]
     if isinstance(model, NeuralModel):
         assert [fit.facts["targets_per_epoch"] for fit in fits] == [8, 8]
     for fit in fits:
@@ -72,15 +78,15 @@ def test_one_item_and_nothing_else(model: Model) -> None:
             pl.int_range(pl.len()).cast(pl.Datetime("us", "UTC")).alias("time")
         )
     )
-    fitted = model.fit(Training.of(log, exclude_seen=False))
+    fitted = briefly(model).fit(Training.of(log, exclude_seen=False))
     assert fitted.recommend(["only"], 3).items == ("only",)
     assert fitted.recommend(["only"], 3, exclude_seen=True).items == ()
 
 
 def test_a_last_batch_of_one(network_model: NeuralModel) -> None:
-    """33 sequences of 5 inputs in batches of 32: the odd one is a batch of its own, and so is each alone."""
-    lengths = (6,) * 33
-    for batch_tokens, batches in ((32 * 5, 2), (5, 33), (1, 33)):
+    """9 sequences of 5 inputs in batches of 8: the odd one is a batch of its own, and so is each alone."""
+    lengths = (6,) * 9
+    for batch_tokens, batches in ((8 * 5, 2), (5, 9), (1, 9)):
         facts = (
             replace(network_model, batch_tokens=batch_tokens, epochs=1)
             .fit(Training.of(log_of(lengths)))
@@ -89,7 +95,7 @@ def test_a_last_batch_of_one(network_model: NeuralModel) -> None:
         if type(network_model).plan is NeuralModel.plan:
             assert facts["steps"] == batches
         if network_model.causal:
-            assert facts["history"][0]["targets"] == 33 * 5
+            assert facts["history"][0]["targets"] == 9 * 5
 
 
 def test_every_weight_takes_part_in_every_step(network_model: NeuralModel) -> None:
