@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from ensue import ladder
-from ensue.backtesting import SUMMARY, Backtest, Spread, Window, backtest
+from ensue.backtesting import Backtest, Spread, Window, backtest
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.experiment import Evaluating, Experiment, Splitting, experiment_of
+from ensue.run_folder import BACKTEST
 from ensue.splits import PARTS, rolling
 
 
@@ -68,7 +69,7 @@ def test_the_summary_is_over_the_windows(done: Backtest) -> None:
     # before the turn the chain knows what comes next; the second test lies beyond it
     assert values[0] > 0.9
     assert values[1] < 0.2
-    stored = json.loads((done.folder / SUMMARY).read_text(encoding="utf-8"))
+    stored = json.loads((done.folder / BACKTEST).read_text(encoding="utf-8"))
     assert stored == done.to_json()
     assert stored["models"]["markov"]["recall@1"]["mean"] == sum(values) / 3
     assert "u0" not in json.dumps(stored)

@@ -103,3 +103,15 @@ def test_without_a_budget_each_network_has_the_minutes_of_the_experiment(
 def test_no_seed_at_all_is_refused(tmp_path: Path, ring_log: EventLog) -> None:
     with pytest.raises(ConfigError, match="seeds=0"):
         compare(Experiment(models={"markov": {}}, out=str(tmp_path)), seeds=0, log=ring_log)
+
+
+def test_models_are_named_by_label_preset_or_name(tmp_path: Path, ring_log: EventLog) -> None:
+    short = {"model": "rules", "window": 3}
+    asked = Experiment(models={"short": short, "markov": {}}, out=str(tmp_path / "run"), keep_histories=False)
+    found = compare(asked, names=("short", "popular", "fast"), minutes=0.02, log=ring_log)
+    ran = found.outcome.experiment.models
+    assert [rung.label for rung in found.outcome.rungs] == list(ran) == ["short", "popular", "fast"]
+    assert (ran["short"], ran["popular"]) == (short, {})
+    assert "model" in ran["fast"], "a preset is written out, so that the run can be repeated"
+    with pytest.raises(ConfigError, match="Did you mean 'markov'"):
+        compare(asked, names=("markow",), log=ring_log)

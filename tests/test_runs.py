@@ -172,6 +172,17 @@ def test_other_targets_are_not_compared(tmp_path: Path) -> None:
     other["models"][0]["test"]["counts"]["targets"] = 499
     found = difference(written(tmp_path / "a", content({"rules": 0.2})), written(tmp_path / "b", other))
     assert "different targets (500 targets of 100; 499 targets of 100)" in found.why
+    for number, (name, value, why) in enumerate(
+        (
+            ("protocol", "global temporal, test, last targets", "asked differently"),
+            ("exclude_seen", True, "one leaves items of the history out"),
+        )
+    ):
+        asked = content({"rules": 0.3})
+        asked["models"][0]["test"][name] = value
+        found = difference(tmp_path / "a", written(tmp_path / f"c{number}", asked))
+        assert (found.same, found.pairs[0].difference) == (False, None)
+        assert why in found.why
 
 
 def test_what_was_not_measured_or_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ _HOMES = {
     "EventLog": "ensue.events.log",
     "Recommender": "ensue.ranking",
     "audit": "ensue.events.audit",
+    "compare": "ensue.comparing",
     "evaluate": "ensue.evaluation",
     "evaluate_ratings": "ensue.rating_evaluation",
+    "explain": "ensue.explaining",
     "fetch": "ensue.events.datasets",
     "fit": "ensue.model",
     "load": "ensue.ladder",
@@ -31,8 +33,10 @@ _HOMES = {
     "read": "ensue.events.source",
     "run": "ensue.ladder",
     "save": "ensue.artifacts",
+    "select": "ensue.selecting",
     "simulate": "ensue.events.simulate",
     "split": "ensue.splits",
+    "tune": "ensue.tuning",
 }
 
 __all__ = [
@@ -40,8 +44,10 @@ __all__ = [
     "Recommender",
     "__version__",
     "audit",
+    "compare",
     "evaluate",
     "evaluate_ratings",
+    "explain",
     "fetch",
     "fit",
     "load",
@@ -49,25 +55,31 @@ __all__ = [
     "read",
     "run",
     "save",
+    "select",
     "simulate",
     "split",
+    "tune",
 ]
 
 if TYPE_CHECKING:
     from ensue.artifacts import save as save
+    from ensue.comparing import compare as compare
     from ensue.evaluation import evaluate as evaluate
     from ensue.events.audit import audit as audit
     from ensue.events.datasets import fetch as fetch
     from ensue.events.log import EventLog as EventLog
     from ensue.events.simulate import simulate as simulate
     from ensue.events.source import read as read
+    from ensue.explaining import explain as explain
     from ensue.ladder import load as load
     from ensue.ladder import run as run
     from ensue.model import fit as fit
     from ensue.model import models as models
     from ensue.ranking import Recommender as Recommender
     from ensue.rating_evaluation import evaluate_ratings as evaluate_ratings
+    from ensue.selecting import select as select
     from ensue.splits import split as split
+    from ensue.tuning import tune as tune
 
 
 def __getattr__(name: str) -> Any:

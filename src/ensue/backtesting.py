@@ -13,9 +13,9 @@ from ensue.events.log import EventLog
 from ensue.experiment import Experiment
 from ensue.ladder import Outcome, load_log, run
 from ensue.progress import Progress, Silent
+from ensue.run_folder import BACKTEST
 from ensue.version import __version__
 
-SUMMARY = "backtest.json"
 WINDOWS = 3
 """How many tests, where an experiment does not say."""
 
@@ -185,5 +185,5 @@ def backtest(
     known, wanted = next(iter(found[0].figures.values())), experiment.evaluation.choose_on
     done = Backtest(tuple(found), folder, wanted if wanted in known else next(iter(known)))
     text = json.dumps(done.to_json(), indent=1, ensure_ascii=False)
-    (folder / SUMMARY).write_text(text, encoding="utf-8")
+    (folder / BACKTEST).write_text(text, encoding="utf-8")
     return done

@@ -16,8 +16,9 @@ from ensue.events.log import EventLog
 from ensue.experiment import Experiment, described_model
 from ensue.ladder.outcome import Outcome
 from ensue.ladder.parting import parted
-from ensue.ladder.rungs import described, learnable_of, trains
+from ensue.ladder.rungs import described, learnable_of, refuse_unknown, trains
 from ensue.model import Training
+from ensue.presets import PRESETS
 from ensue.progress import Progress, Silent
 from ensue.thinning import WHOLE, Thinned, checked_shares, thinned
 
@@ -64,10 +65,11 @@ class Budget:
         if not self.minutes:
             return "budget: no limit"
         again = f", and at most {self.each:.2g} to train anew on all before the test" if self.refit else ""
+        count = len(self.networks)
         often = "" if self.fits == 1 else f", each {self.fits} times"
         return (
-            f"budget: {self.minutes:g} minutes for {len(self.networks)} networks{often}: {self.each:.2g} minutes to "
-            f"train{again}; models that count are not limited"
+            f"budget: {self.minutes:g} minute{'s' * (self.minutes != 1)} for {count} network{'s' * (count != 1)}"
+            f"{often}: {self.each:.2g} minutes to train{again}; models that count are not limited"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -137,17 +139,20 @@ def compare(
     minutes: float | None = MINUTES,
     seeds: int = 1,
     thin: Sequence[float] = (),
+    names: Sequence[str] = (),
     progress: Progress | None = None,
     log: EventLog | None = None,
 ) -> Compared:
     """A run of a ladder of models under one budget of time, kept in the folder of the experiment.
 
     Args:
-        experiment: what to do; without models of its own it takes `LADDER`.
+        experiment: what to do.
         minutes: for all trainings of all networks together, the same for each; 0 is no limit, and None takes the
             `max_minutes` of the experiment for each.
         seeds: how many the networks are run with, from that of the experiment on. Models that count have none.
         thin: shares of the users to learn from, see `ensue.thinning`.
+        names: models: labels of the experiment, presets or names of models; none takes those of the experiment, or
+            `LADDER` where it has none.
         progress: who is told how far it is.
         log: the events, if they are in memory already.
 
@@ -159,12 +164,12 @@ def compare(
         raise ConfigError(f"seeds={seeds}: take 1 or more.")
     progress = progress or Silent()
     shares = checked_shares(thin) if thin else ()
+    for name in names:
+        refuse_unknown(name, experiment.models)
     log = ladder.load_log(experiment.data, progress.say) if log is None else log
-    if not experiment.models:
-        begun = parted(experiment, log, Silent())
-        events = learnable_of(begun.experiment, begun.split.train, begun.split.before_test)[0]
-        known = Training.of(events, experiment.sequences.by).sequences
-        experiment = replace(experiment, models={label: described(label, known) for label in LADDER})
+    wanted = tuple(dict.fromkeys(names)) or (() if experiment.models else LADDER)
+    if wanted:
+        experiment = replace(experiment, models=_models(wanted, experiment, log))
     further = sum(share < WHOLE for share in shares)
     budget = Budget(minutes or 0.0, networks(experiment), seeds + further, experiment.refit)
     if minutes is None:
@@ -177,6 +182,18 @@ def compare(
     curves = thinned(outcome, shares, progress, experiment.seed) if shares else None
     found = Compared(outcome, budget, spread, curves)
     _keep(found, progress)
+    return found
+
+
+def _models(wanted: Sequence[str], experiment: Experiment, log: EventLog) -> dict[str, Mapping[str, Any]]:
+    """The models to compare, as an experiment has them; presets as they are for what is learnt from."""
+    found = {label: experiment.models.get(label, {}) for label in wanted}
+    presets = [label for label in wanted if label in PRESETS and label not in experiment.models]
+    if presets:
+        begun = parted(experiment, log, Silent())
+        events = learnable_of(begun.experiment, begun.split.train, begun.split.before_test)[0]
+        known = Training.of(events, experiment.sequences.by).sequences
+        found |= {label: described(label, known) for label in presets}
     return found
 
 

@@ -241,8 +241,8 @@ def experiment_of(content: Mapping[str, Any], where: str = "experiment") -> Expe
         for label, settings in described.items():
             if isinstance(settings, Mapping):
                 faults += _model_faults(str(label), settings)
+    faults += _metric_faults(_metrics_named(content.get("evaluation")))
     if experiment is not None:
-        faults += _metric_faults((*experiment.evaluation.metrics, experiment.evaluation.choose_on))
         faults += _range_faults(experiment)
     if faults or experiment is None:
         listed = "\n".join(f"  {fault}" for fault in faults)
@@ -288,6 +288,15 @@ def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Mod
         raise
     except EnsueError as fault:
         return [f"models.{label}: {fault}"], None
+
+
+def _metrics_named(evaluation: Any) -> list[str]:
+    """The metrics of a table `[evaluation]`, whatever else is wrong with it."""
+    if not isinstance(evaluation, Mapping):
+        return []
+    metrics = evaluation.get("metrics")
+    named = [*(metrics if isinstance(metrics, list | tuple) else ()), evaluation.get("choose_on")]
+    return [name for name in named if isinstance(name, str)]
 
 
 def _metric_faults(names: Iterable[str]) -> list[str]:

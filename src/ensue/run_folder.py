@@ -16,6 +16,8 @@ from ensue.significance import Comparison, best_of
 
 RESULTS, HISTORIES, FIGURES, MODELS = "run.json", "histories.parquet", "figures.parquet", "models"
 REPORT, REPEAT = "report.html", "experiment.toml"
+SELECTION, BACKTEST = "selection.json", "backtest.json"
+"""What a selection and a back-test leave behind in folders of their own, which are no runs."""
 
 LARGEST_RESULTS = 64 * 2**20
 """Bytes of results that are read: far more than any run writes."""
@@ -29,7 +31,7 @@ def results(folder: str | Path) -> Mapping[str, Any]:
     """
     path = Path(folder) / RESULTS
     if not path.is_file():
-        raise ArtifactError(f"{folder} is no folder of a run: it holds no {RESULTS}.")
+        raise ArtifactError(f"{folder} is no folder of a run: {instead(folder) or f'it holds no {RESULTS}.'}")
     if path.stat().st_size > LARGEST_RESULTS:
         raise ArtifactError(f"{path} is larger than {LARGEST_RESULTS:,} bytes, as no results of a run are.")
     try:
@@ -41,6 +43,18 @@ def results(folder: str | Path) -> Mapping[str, Any]:
         what = f"'{fault.args[0]}' is missing" if isinstance(fault, KeyError) else str(fault)
         raise ArtifactError(f"{path} is damaged ({what}): run the experiment anew.") from fault
     return dict(found)
+
+
+def instead(folder: str | Path) -> str:
+    """What a folder holds that looks like a run's, and what to name in its place; "" for any other."""
+    folder = Path(folder)
+    if (folder / SELECTION).is_file():
+        saved = sorted(place.name for place in (folder / MODELS).glob("*"))
+        model = f", and {folder / MODELS / saved[0]} is its model" if saved else ""
+        return f"it holds a selection, of which ensue run {folder / 'selected.toml'} makes a run{model}."
+    if (folder / BACKTEST).is_file():
+        return f"it holds a back-test, of which each window is a run: name {folder / 'window-1'}, or another."
+    return ""
 
 
 def _check(found: Any) -> None:
@@ -105,9 +119,15 @@ def load(folder: str | Path, *, threads: int = 0) -> Recommender:
 
 
 def model_folder(folder: str | Path) -> Path:
-    """The folder of the best model of a run; a model's own folder as it is."""
+    """The folder of the best model of a run; a model's own folder as it is.
+
+    Raises:
+        ArtifactError: it is that of a selection or a back-test, or the results of the run are damaged.
+    """
     folder = Path(folder)
     if not (folder / RESULTS).is_file():
+        if other := instead(folder):
+            raise ArtifactError(f"{folder} is neither a run nor a model: {other}")
         return folder
     try:
         best = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["best"]

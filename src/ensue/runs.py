@@ -289,11 +289,16 @@ def _other_test(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
         return "they read different data"
     if a["split"]["rule"] != b["split"]["rule"]:
         return f"they are split differently ({a['split']['rule']}; {b['split']['rule']})"
-    counts = [content["models"][0]["test"]["counts"] for content in (a, b)]
+    tests = [content["models"][0]["test"] for content in (a, b)]
+    if tests[0]["protocol"] != tests[1]["protocol"]:
+        return f"they asked differently ({tests[0]['protocol']}; {tests[1]['protocol']})"
+    if tests[0].get("exclude_seen") != tests[1].get("exclude_seen"):
+        return "one leaves items of the history out of the ranking, and the other does not"
+    counts = [test["counts"] for test in tests]
     if any(counts[0][name] != counts[1][name] for name in ("users", "targets")):
         asked = (f"{one['targets']:,} targets of {one['users']:,}" for one in counts)
         return f"they tested different targets ({'; '.join(asked)})"
-    if a["models"][0]["test"].get("sampled") != b["models"][0]["test"].get("sampled"):
+    if tests[0].get("sampled") != tests[1].get("sampled"):
         return "their targets were ranked among different items"
     return ""
 

@@ -167,7 +167,9 @@ def _gone_on(
     if whole.sequences.n_targets == 0:
         raise DataError("No new event has one before it, so there is nothing that comes next to learn from.")
     held = _held_out(unit_column(log, by), marked)
-    split = Split(log, np.where(held, TEST, TRAIN).astype(np.uint8), "a tenth of the new sequences", by, LEAKS)
+    split = Split(
+        log, np.where(held, TEST, TRAIN).astype(np.uint8), "a tenth of the new sequences", by, LEAKS
+    )
     tested = split.part.copy()
     tested[held & ~marked.to_numpy()] = TRAIN  # what was kept is history, and no question
     examples = replace(split, part=tested).examples("test", catalogue)

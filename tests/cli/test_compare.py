@@ -77,7 +77,13 @@ def test_programs_get_all_of_it(ask: Ask, compared: Path) -> None:
 
 
 def test_a_run_that_is_done_has_no_budget_to_give(ask: Ask, ring_run: Path) -> None:
-    for words in (["--minutes", "1"], ["--seeds", "2"], ["--thin", "0.5"]):
+    for words in (
+        ["--minutes", "1"],
+        ["--seeds", "2"],
+        ["--thin", "0.5"],
+        ["--models", "popular"],
+        ["--by", "user"],
+    ):
         status, _, err = ask("compare", ring_run, *words)
         assert status == 2
         assert "is a run that is done" in err
@@ -90,6 +96,7 @@ def test_a_run_that_is_done_has_no_budget_to_give(ask: Ask, ring_run: Path) -> N
         (["--thin", "2"], "2 is no share of the users"),
         (["--seeds", "0"], "seeds=0"),
         (["--minutes", "1", "--max-minutes", "1"], "give one of the two"),
+        (["--models", "markow"], "Did you mean 'markov'?"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(

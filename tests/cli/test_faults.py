@@ -14,10 +14,13 @@ from ensue.cli import call
 Ask = Callable[..., tuple[int, str, str]]
 
 TYPED = [
-    (["runn"], ["No such command 'runn'", "Did you mean 'run'?", "See: ensue --help"]),
+    (["trainn"], ["No such command 'trainn'", "Did you mean 'train'?", "See: ensue --help"]),
     (["run"], ["Missing argument 'LOG'", "See: ensue run --help"]),
     (["run", "x.csv", "--modles", "a"], ["No such option: --modles", "--models"]),
-    (["run", "x.csv", "--split", "time"], ["'time' is not one of 'temporal', 'last', 'ratio', 'basket', 'auto'"]),
+    (
+        ["run", "x.csv", "--split", "time"],
+        ["'time' is not one of 'temporal', 'last', 'ratio', 'basket', 'users', 'items', 'days', 'auto'"],
+    ),
     (["run", "x.csv", "--seed", "one"], ["'--seed'", "'one' is not a whole number"]),
     (["run", "x.csv", "--max-minutes", "long"], ["'--max-minutes'", "'long' is not a number"]),
     (["run", "x.csv", "--max-minutes", "nan"], ["'--max-minutes'", "'nan' is not a number from 0 up"]),
@@ -66,10 +69,12 @@ def test_all_faults_of_an_experiment_file_are_told_at_once(ask: Ask, tmp_path: P
     path = tmp_path / "shop.toml"
     path.write_text(
         'sead = 1\n[data]\nsource = "x.csv"\ntimestmap = "ts"\n[split]\nrule = "random"\n[models.markvo]\n'
+        '[evaluation]\nmetrics = ["ndgc@10"]\n'
     )
     status, _, err = ask("run", path)
     assert status == 2
-    assert "has 4 faults" in err
+    assert "has 5 faults" in err
+    assert "evaluation: There is no metric 'ndgc@10'" in err
     assert "sead: there is no such key" in err
     assert "Did you mean 'seed'?" in err
     assert "data.timestmap: there is no such key" in err

@@ -96,3 +96,18 @@ def test_what_is_no_run_is_refused(ask: Ask, ring_run: Path, tmp_path: Path) -> 
         status, _, err = ask("report", place)
         assert status == 2
         assert "is no folder of a run" in err
+
+
+def test_what_filters_took_out_of_training_is_in_the_report(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    words = ("--models", "popular", "--split", "last", "--min-user-events", 2, "--out", folder)
+    status, _, err = ask("run", ring_csv, *words)
+    assert status == 0
+    assert "no report" not in err
+    step = json.loads((folder / "run.json").read_text())["filters"]["before_test"][0]
+    left, before = step["after"]["users"], step["before"]["users"]
+    status, out, _ = ask("report", folder, "--markdown", "-")
+    assert status == 0
+    assert f"{left:,} of {before:,} users" in out
+    assert "Learnt from, of all before the test: " in out
+    assert "(min_user_events = 2)" in out.replace("\\", "")

@@ -47,7 +47,7 @@ def test_a_run_ends_with_table_best_samples_and_the_next_command(
     for head in ("model", "NDCG@10", "recall@10", "MRR@10", "AUC", "warm"):
         assert head in out
     assert "markov *" in out
-    assert "* the best, chosen on validation: ndcg@10 1.0000" in out
+    assert "* the best, chosen on validation: NDCG@10 1.0000" in out
     assert "Headline: all " in out
     assert "A user of the log" in out
     assert "A user never seen" in out
@@ -308,3 +308,27 @@ def test_a_run_in_the_folder_of_another_leaves_none_of_its_models(
     for names in ("popular,markov", "markov,rules"):
         assert ask("run", ring_csv, "--models", names, "--out", tmp_path / "r")[0] == 0
     assert sorted(place.name for place in (tmp_path / "r" / "models").iterdir()) == ["markov", "rules"]
+
+
+def test_what_is_said_of_a_table_is_true_of_one_user_and_of_a_split_that_leaks(
+    ask: Ask, tmp_path: Path
+) -> None:
+    log = tmp_path / "one.csv"
+    log.write_text("user,item,time\n" + "".join(f"u,i{step % 7},{10**9 + step}\n" for step in range(30)))
+    status, out, err = ask("run", log, "--models", "popular", "--out", tmp_path / "r")
+    assert status == 0, err
+    assert "targets of 1 user, whose figures tell nothing of others: there is no interval." in out
+    assert "This split leaks" not in out
+    assert not re.search(r"\d\.\d{3}-\d\.\d{3}", out)
+    log.write_text(log.read_text() + "".join(f"v,i{step % 5},{10**9 + step}\n" for step in range(20)))
+    out = ask("run", log, "--models", "popular", "--split", "last", "--out", tmp_path / "s")[1]
+    assert "targets of 2 users, each user weighing the same" in out
+    assert "This split leaks: training holds events" in out
+
+
+def test_a_test_of_items_that_nobody_had_before_says_so(ask: Ask, tmp_path: Path) -> None:
+    log = tmp_path / "new.csv"
+    rows = [f"u{user},i{user}-{step},{10**9 + 100 * step + user}\n" for user in range(9) for step in range(9)]
+    log.write_text("user,item,time\n" + "".join(rows))
+    out = ask("run", log, "--models", "popular", "--split", "temporal", "--out", tmp_path / "r")[1]
+    assert "Training has seen none of them: all count as misses, and nothing here tells models apart." in out

@@ -18,7 +18,7 @@ def test_a_selection_ends_with_words_front_test_and_the_next_commands(
     ask: Ask, ring_csv: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "a choice"
-    status, out, err = ask("select", ring_csv, "--split", "last", "--candidates", COUNTING, "--out", folder)
+    status, out, err = ask("select", ring_csv, "--split", "last", "--models", COUNTING, "--out", folder)
     assert status == 0, err
     assert "markov is taken: ndcg@10 1.0000 (1.0000 to 1.0000) on validation" in out
     assert re.search(r"^popular: -0\.\d{4} ndcg@10 against markov ", out, re.MULTILINE)
@@ -34,7 +34,7 @@ def test_a_selection_ends_with_words_front_test_and_the_next_commands(
 
 
 def test_programs_get_facts_front_and_reasons_and_no_user(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
-    words = ["--split", "last", "--candidates", COUNTING, "--metric", "recall@1"]
+    words = ["--split", "last", "--models", COUNTING, "--metric", "recall@1"]
     words += ["--out", str(tmp_path / "r"), "--json"]
     status, out, _ = ask("select", ring_csv, *words)
     assert status == 0
@@ -53,10 +53,10 @@ def test_programs_get_facts_front_and_reasons_and_no_user(ask: Ask, ring_csv: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--candidates", "markow"], "Did you mean 'markov'?"),
+        (["--models", "markow"], "Did you mean 'markov'?"),
         (["--metric", "ndgc@10"], "ndcg"),
         (["--max-minutes", "3"], "give --minutes"),
-        (["--candidates", "popular", "--max-size-mb", "0.00001"], "No model stays within the limits"),
+        (["--models", "popular", "--max-size-mb", "0.00001"], "No model stays within the limits"),
         (["--max-latency-ms", "-1"], "'-1' is not a number from 0 up"),
     ],
 )

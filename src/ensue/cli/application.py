@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from ensue.cli import compare, data, demo, doctor, evaluate, models, recommend, run, train, update
+from ensue.cli import (
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    recommend,
+    replay,
+    report,
+    run,
+    runs,
+    select,
+    serve,
+    train,
+    tune,
+    update,
+)
 from ensue.version import __version__
 
 # Plain help rather than rich's: it takes a third of the time, and reads the same in a file.
@@ -24,12 +41,19 @@ for verb in (
     run.run,
     recommend.recommend,
     evaluate.evaluate,
+    replay.replay,
     compare.compare,
+    select.select,
+    report.report,
     train.train,
+    tune.tune,
     update.update,
+    serve.serve,
 ):
     app.command()(verb)
+app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
+app.add_typer(serve.keys, name="keys")
 for verb in (models.models, doctor.doctor):
     app.command()(verb)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,19 +43,21 @@ def compare(
     """Compare models on a log, with tests against the best.
 
     LOG may be an experiment file (.toml), or the folder of a run, whose stored figures are then compared without
-    any training. P-values are corrected for all comparisons made (Holm). Without --models it is a ladder from
-    popularity over Markov chains, rules, neighbours and matrix factorisation to networks.
+    any training. P-values are corrected for all comparisons made (Holm). Without --models, which may name presets
+    too, it is a ladder from popularity over Markov chains, rules, neighbours and matrix factorisation to networks.
     """
     from ensue import ladder
     from ensue.cli import comparisons, results, terminal
     from ensue.errors import ArtifactError
+    from ensue.run_folder import instead
     from ensue.run_folder import results as results_of
 
     folder = Path(source.log)
     if (folder / ladder.RESULTS).is_file():
-        if thin or seeds != 1 or minutes is not None:
+        if thin or seeds != 1 or minutes is not None or choices != Choices():
             raise ConfigError(
-                f"{folder} is a run that is done: --minutes, --seeds and --thin take a log or an experiment file."
+                f"{folder} is a run that is done, and is compared as it is: options other than --json take a log or an "
+                "experiment file."
             )
         outcome = results_of(folder)
     else:
@@ -62,6 +65,8 @@ def compare(
             raise ArtifactError(
                 f"{folder} is one model, and comparing takes a run: give {folder.parent.parent}."
             )
+        if other := instead(folder):
+            raise ArtifactError(f"{folder} is no run: {other}")
         folder, outcome = _compared(source, choices, minutes, seeds, thin)
     found = ladder.comparison(folder, outcome["experiment"]["seed"])
     if as_json:
@@ -88,8 +93,15 @@ def _compared(
         )
     described = limited or choices.config is not None or source.log.endswith(".toml")
     budget = comparing.MINUTES if minutes is None and not described else minutes
-    asked = experiment(source, choices, "-compare")
-    done = comparing.compare(asked, minutes=budget, seeds=seeds, thin=shares, progress=progress.shown())
+    asked = experiment(source, replace(choices, models=""), "-compare")
+    done = comparing.compare(
+        asked,
+        minutes=budget,
+        seeds=seeds,
+        thin=shares,
+        names=names(choices.models),
+        progress=progress.shown(),
+    )
     return done.outcome.folder, done.to_json()
 
 
@@ -121,7 +133,7 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
             terminal.row(made, [*cells, f"{other.paired.differing:,} of {gap.n:,}"])
         terminal.show(made)
     terminal.out(
-        "p: how often chance alone gives such a gap (paired sign-flip test over users), Holm-corrected."
+        f"p: how often chance alone gives such a gap (paired sign-flip test over {unit}s), Holm-corrected."
     )
     seen = seeable(found, name, unit)
     if seen:

@@ -36,7 +36,8 @@ def budget(outcome: Mapping[str, Any]) -> str:
     }
     if not took:
         return "No network was among the models, so that there was no budget to share out."
-    limit = f"{found['minutes']:g} minutes" if found["minutes"] else "no limit"
+    whole = found["minutes"]
+    limit = f"{whole:g} minute{'s' * (whole != 1)}" if whole else "no limit"
     listed = ", ".join(f"{label} {minutes:.2g}" for label, minutes in took.items())
     return f"Budget of all networks: {limit}. Minutes that each took, with its validation and its refit: {listed}."
 

@@ -66,8 +66,11 @@ def evaluate(
         Rule | None, typer.Option(help="Test on the test part of this split. [default: see above]")
     ] = None,
     targets: Annotated[
-        Targets, typer.Option(help="Ask for every event that is tested, or for each user's last.")
-    ] = Targets.successive,
+        Targets | None,
+        typer.Option(
+            help="Ask for every event that is tested, each user's last, or one drawn. [default: as in the run]"
+        ),
+    ] = None,
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: as in training]")] = None,
     metrics: Annotated[
         str, typer.Option(metavar="A,B,...", help="Such as ndcg@10,recall@20,auc. [default: the usual ones]")
@@ -97,6 +100,7 @@ def evaluate(
     from ensue.expected_ratings import answers_ratings, has_ratings
     from ensue.metrics import DEFAULT, metric
     from ensue.rating_evaluation import evaluate_ratings
+    from ensue.suspicion import probe, suspicions
 
     wanted = [metric(name) for name in names(metrics)] or DEFAULT
     shown = progress.shown()
@@ -105,10 +109,11 @@ def evaluate(
     for line in log.reading.lines():
         shown.say(line)
     learnt = recommender.facts.get("learnt") or {}
-    parts, warning = _split(log, learnt, split, by, shown.say)
+    parts, warning = tested(log, learnt, split, by, shown.say)
     if warning:
         shown.say(f"warning: {warning}")
-    asked = parts.examples("test", recommender.catalogue, targets.value)
+    kind = learnt.get("targets", Targets.successive.value) if targets is None else targets.value
+    asked = parts.examples("test", recommender.catalogue, kind)
     chosen = _candidates(drawing, recommender, asked, exclude_seen, seed)
     if chosen is not None:
         shown.say(f"warning: {chosen.sampling}")
@@ -120,7 +125,10 @@ def evaluate(
         seed=seed,
         progress=shown,
         candidates=chosen,
+        probabilities=chosen is None,
     )
+    odd = probe(recommender, asked, ladder.reads(recommender))
+    odd += suspicions(found) if chosen is None else ()  # few candidates are easily told from the target
     rated = None
     if answers_ratings(recommender) and asked.target_ratings is not None:
         before = parts.before_test
@@ -129,10 +137,11 @@ def evaluate(
     if as_json:
         warnings = [warning, "" if found.sampled is None else str(found.sampled)]
         ratings = None if rated is None else rated.to_json()
-        terminal.emit({**found.to_json(), "ratings": ratings, "warning": "; ".join(filter(None, warnings))})
+        told = "; ".join(filter(None, warnings))
+        terminal.emit({**found.to_json(), "ratings": ratings, "warning": told, "warnings": list(odd)})
         return
-    told = [] if rated is None else ["", *rated.lines()]
-    for line in [*found.lines(), *told, *([f"warning: {warning}"] if warning else [])]:
+    more = [] if rated is None else ["", *rated.lines()]
+    for line in [*found.lines(), *more, *(f"warning: {one}" for one in (warning, *odd) if one)]:
         terminal.out(line)
 
 
@@ -170,7 +179,7 @@ def _candidates(
     return found
 
 
-def _split(
+def tested(
     log: EventLog,
     learnt: Mapping[str, Any],
     rule: Rule | None,
@@ -190,8 +199,7 @@ def _split(
 
     from ensue.events.audit import audit
     from ensue.events.shaping import Shape
-    from ensue.splits import TEST, Split
-    from ensue.splits import split as split_by
+    from ensue.splits import TEST, Split, check, split_as
 
     sequences = learnt.get("sequences", {})
     unit = by.value if by is not None else sequences.get("by", "user")
@@ -200,17 +208,17 @@ def _split(
     used = learnt.get("split") if same else None
     name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule and rule.value
     if name and not (used and used["rule"] == name):
-        parts = split_by(log, name, by=unit)
+        parts = split_as(log, {"rule": name}, unit)
         return parts, _overlap(log, learnt, parts.part == TEST)
     if used:
-        shares = {} if used["rule"] == "last" else {"test": used["test"], "validation": used["validation"]}
-        return split_by(log, used["rule"], by=unit, **shares), ""
+        return split_as(log, used, unit), ""
     until = learnt.get("until")
     if until is not None and log.has_time:
         later = (log.frame["time"] > datetime.fromisoformat(until)).to_numpy()
         if later.any():
             part = np.where(later, TEST, 0).astype(np.uint8)
-            return Split(log, part, f"events after {until}, where the model's training ends", unit), ""
+            after = Split(log, part, f"events after {until}, where the model's training ends", unit)
+            return after, "; ".join(check(after))
     part = np.full(log.n_events, TEST, dtype=np.uint8)
     return Split(log, part, "every event", unit), _overlap(log, learnt, part == TEST)
 

@@ -96,6 +96,9 @@ class Rule(StrEnum):
     last = "last"
     ratio = "ratio"
     basket = "basket"
+    users = "users"
+    items = "items"
+    days = "days"
     auto = "auto"
 
 
@@ -104,6 +107,7 @@ class Targets(StrEnum):
 
     successive = "successive"
     last = "last"
+    random = "random"
 
 
 class Unit(StrEnum):

@@ -26,7 +26,7 @@ class Plan:
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of the run. [default: runs/NAME]")] = ""
     models: Annotated[
         str,
-        typer.Option(metavar="A,B,...", help="Models to run, see `ensue models`. [default: a ladder of six]"),
+        typer.Option(metavar="A,B,...", help="Models to run, see `ensue models`. [default: see above]"),
     ] = ""
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: user]")] = None
     session_gap: Annotated[
@@ -34,9 +34,26 @@ class Plan:
         typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
     ] = None
     split: Annotated[Rule | None, typer.Option(help="How the log is split. [default: auto]")] = None
+    days: Annotated[
+        float | None,
+        typer.Option(
+            parser=number, metavar="N", help="Of --split days: how many last days are tested. [default: 1]"
+        ),
+    ] = None
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            parser=count,
+            metavar="N",
+            help="Of `ensue run`: test N times, in tests that follow each other, each model trained on what lies "
+            "before.",
+        ),
+    ] = None
     targets: Annotated[
         Targets | None,
-        typer.Option(help="Test every event of the test part, or each user's last. [default: successive]"),
+        typer.Option(
+            help="Test every event of the test part, each user's last, or one drawn. [default: successive]"
+        ),
     ] = None
     exclude_seen: Annotated[
         bool | None,
@@ -93,7 +110,7 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
         _put(content, "sequences", {"session_gap": choices.session_gap or 0.0})
     for table, values in choices.content().items():
         _put(content, table, values)
-    _put(content, "split", _given(rule=choices.split))
+    _put(content, "split", _given(rule=choices.split, days=choices.days, windows=choices.windows))
     _put(content, "evaluation", _given(targets=choices.targets, exclude_seen=choices.exclude_seen))
     content |= _given(seed=choices.seed, max_minutes=choices.max_minutes, out=choices.out or None)
     if choices.models:

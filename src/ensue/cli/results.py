@@ -59,15 +59,20 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     value = next(rung["validation"] for rung in rungs if rung["label"] == best)
     why = "* taken as the best: the last of the ladder, since there was nothing to choose on"
     if value is not None:
-        why = f"* the best, chosen on validation: {chosen} {value:.4f}"
+        why = f"* the best, chosen on validation: {titled(chosen)} {value:.4f}"
     unit = outcome["experiment"]["sequences"]["by"]
     where = "beside" if terminal.width() >= terminal.NARROW else "under"
     cold = counts["cold_targets"]
     missed = f"Of them, training never saw {cold:,}: these count as misses, and 'warm' leaves them out."
+    if cold and cold == counts["targets"]:
+        missed = "Training has seen none of them: all count as misses, and nothing here tells models apart."
+    sure = f"each {unit} weighing the same; {where} each figure its 95 % interval."
+    if counts["users"] == 1:
+        sure = "whose figures tell nothing of others: there is no interval."
     lines = [
         why,
-        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}s, each {unit} weighing the same; "
-        f"{where} each figure its 95 % interval.",
+        f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}{'s' * (counts['users'] != 1)}, "
+        f"{sure}",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",
         *(
             f"{rung['label']} expects ratings: {rated(rung['ratings'])}"
@@ -75,6 +80,8 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
             if rung.get("ratings")
         ),
         *([COSTS] if any(rung.get("cost") for rung in rungs) else []),
+        *([f"This split leaks: {leaks}."] if (leaks := outcome["split"].get("leaks")) else []),
+        *(f"Warning: {rung['label']}: {one}." for rung in rungs for one in rung.get("warnings") or ()),
         f"All models are saved in {folder}/models",
     ]
     return lines + [f"{label} was left out: {reason}" for label, reason in outcome["skipped"].items()]
@@ -99,7 +106,7 @@ def measured(group: Mapping[str, Any] | None, name: str, sure: bool = False, wid
         return "-"
     found = group["metrics"][name]
     value = f"{found['value']:.4f}"
-    if not sure:
+    if not sure or found.get("users") == 1:
         return value
     if wide:
         return f"{value} ({found['low']:.4f}-{found['high']:.4f})"

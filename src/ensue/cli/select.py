@@ -50,19 +50,14 @@ def select(
             help="Most that the saved model may take. [default: no limit]",
         ),
     ] = 0.0,
-    candidates: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B,...", help="Models or presets of the race. [default: those that the log speaks for]"
-        ),
-    ] = "",
     as_json: Json = False,
 ) -> None:
     """Choose a model for a log: by its facts, a race on validation, and what it costs.
 
     All models get a short budget; networks that are surely behind drop out, the others go on. Taken is the smallest
     model that no bigger one surely beats; what is big is measured, by the time of an answer and by size. The test is
-    looked at once, for the model that is taken. LOG may be an experiment file (.toml).
+    looked at once, for the model that is taken. LOG may be an experiment file (.toml). Without --models, which may name
+    presets too, those race that the file names, or that the log speaks for.
     """
     from ensue import selecting
     from ensue.cli import progress, terminal
@@ -72,13 +67,13 @@ def select(
         raise ConfigError(
             "--max-minutes is for each network, and a race shares its time out: give --minutes."
         )
-    asked = experiment(source, choices, "-select")
+    asked = experiment(source, replace(choices, models=""), "-select")
     if metric:
         asked = replace(asked, evaluation=replace(asked.evaluation, choose_on=metric))
     done = selecting.select(
         asked,
         minutes=selecting.MINUTES if minutes is None else minutes,
-        names=names(candidates),
+        names=names(choices.models),
         limits=selecting.Limits(max_latency_ms, max_size_mb),
         progress=progress.shown(),
     )

@@ -50,7 +50,8 @@ def tune(
     """Search the settings of models on validation, and write the best as an experiment.
 
     LOG may be an experiment file (.toml) instead: its models are tuned, but for the settings that it gives. The test
-    part is in no trial. The same command goes on with the study in its folder. Then: ensue run FOLDER/tuned.toml
+    part is in no trial. The same command goes on with the study in its folder. Then: ensue run FOLDER/tuned.toml. A log
+    takes --model or --models; there is no default.
     """
     from ensue import tuning
     from ensue.cli import progress, terminal
@@ -89,6 +90,7 @@ def _show(found: Tuned) -> None:
     terminal.out()
     for line in notes(found):
         terminal.out(line)
+    terminal.out()
     terminal.out("Next, type:")
     terminal.out(f"  ensue run {shlex.quote(str(found.folder / TUNED))}", fold=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ensue import artifacts, runtime
-from ensue.errors import DataError
+from ensue.errors import DataError, MissingExtraError
 from ensue.evaluation import Evaluation, evaluate
 from ensue.events.log import EventLog
 from ensue.expected_ratings import answers_ratings, has_ratings
@@ -20,6 +21,7 @@ from ensue.ladder.costs import Cost, folder_bytes, latency, process_peak
 from ensue.ladder.outcome import Rung
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
+from ensue.model import models as families
 from ensue.presets import PRESETS, preset
 from ensue.progress import Progress
 from ensue.ranking import Recommender
@@ -62,6 +64,22 @@ def described(label: str, sequences: Sequences) -> dict[str, Any]:
         return {}
     found = preset(label, sequences)
     return {"model": found.model, **found.settings}
+
+
+def refuse_unknown(name: str, asked: Mapping[str, Any]) -> None:
+    """Nothing, if a model may exist: one of the experiment, a preset, or a model by its name.
+
+    Args:
+        name: of it.
+        asked: the models of the experiment, by label.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if name in asked or name in PRESETS:
+        return
+    with contextlib.suppress(MissingExtraError):  # it is named later, with its remedy
+        families.get(name)
 
 
 def trains(model: Model) -> bool:

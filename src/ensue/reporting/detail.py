@@ -232,12 +232,14 @@ def probabilities(run: Run) -> Part | Absent:
         (label, between(one["log_loss"]), f"{one['calibration_error']:.4f}", f"{one['targets']:,}")
         for label, one in found.items()
     )
-    series = [Series("as it should be", ((0.0, 0.0), (1.0, 1.0)))]
+    series = []
     for label, one in found.items():
         points = sorted(
             (float(bin["confidence"]), float(bin["accuracy"])) for bin in one["reliability"] if bin["count"]
         )
         series.append(Series(label, tuple(points)))
+    top = max((value for one in series for point in one.points for value in point), default=1.0)
+    series.insert(0, Series("as it should be", ((0.0, 0.0), (top, top))))
     drawn = lines(
         "Confidence and truth", series, across="confidence in the best item", note="how often it came next"
     )

@@ -10,6 +10,9 @@ from ensue.report.comparing import Series, lines
 from ensue.report.page import Html
 from ensue.reporting.reading import Absent, Run, titled
 
+FEW = 10
+"""Up to so many epochs, each has its place under the axis."""
+
 
 def learning(run: Run) -> Part | Absent:
     """Learning curves of the first fits: those that validation was looked at in."""
@@ -25,12 +28,22 @@ def learning(run: Run) -> Part | Absent:
     )
     if any(one.points for one in scores):
         note = f"{titled(judged)} on the validation targets" if judged else "on the validation targets"
-        drawn.append(lines("Validation by epoch", scores, across="epoch", note=note, from_zero=False))
+        drawn.append(
+            lines(
+                "Validation by epoch",
+                scores,
+                across="epoch",
+                ticks=_epochs(known),
+                note=note,
+                from_zero=False,
+            )
+        )
     drawn += [
         lines(
             f"Training loss of {label}",
             [Series(label, _points(facts["history"], "loss"))],
             across="epoch",
+            ticks=_epochs([(label, facts)]),
             note="mean over the targets of an epoch",
             from_zero=False,
         )
@@ -45,6 +58,12 @@ def first_fit(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """The facts of the fit that was judged on validation: the first, where the model was refitted."""
     found: Mapping[str, Any] = facts.get("first_fit") or facts
     return found
+
+
+def _epochs(known: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[float, str]]:
+    """The epochs under an axis, where they are few: between two of them there is none. Else none, for even steps."""
+    found = sorted({float(row["epoch"]) for _, facts in known for row in facts["history"]})
+    return [(epoch, f"{epoch:g}") for epoch in found] if len(found) <= FEW else []
 
 
 def _points(history: Sequence[Mapping[str, Any]], name: str) -> tuple[tuple[float, float], ...]:

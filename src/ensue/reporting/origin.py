@@ -76,8 +76,8 @@ def data(run: Run) -> Part:
     sizes = ", ".join(f"{size:,} {part}" for part, size in (split.get("sizes") or {}).items())
     lines.append(f"Split: {split['rule']}; {sizes}.")
     lines += _read(run.content["data"].get("reading") or {})
-    for name, fitted in (run.content.get("filters") or {}).items():
-        lines.append(f"Filters on {name.replace('_', ' ')}: {_flat(fitted)}.")
+    for name, steps in (run.content.get("filters") or {}).items():
+        lines += [f"Learnt from, of {_learnt_from(name)}: {_left(step)}." for step in steps]
     if audit.get("lengths"):
         quantiles = ", ".join(f"{name} {value:g}" for name, value in audit["lengths"].items())
         lines.append(f"Lengths of the sequences, in events: {quantiles}.")
@@ -111,13 +111,15 @@ def _read(reading: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _flat(found: Mapping[str, Any]) -> str:
-    plain = (
-        f"{name.replace('_', ' ')} {value:,}"
-        for name, value in found.items()
-        if isinstance(value, int | float)
-    )
-    return ", ".join(plain) or "as in the configuration"
+def _learnt_from(name: str) -> str:
+    return {"train": "the training part", "before_test": "all before the test"}.get(name, name)
+
+
+def _left(step: Mapping[str, Any]) -> str:
+    """What one filter left of what is learnt from."""
+    before, after = step["before"], step["after"]
+    stayed = ", ".join(f"{after[what]:,} of {before[what]:,} {what}" for what in before)
+    return f"{stayed} ({step['filter']})"
 
 
 def moment(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,13 +17,11 @@ from ensue.experiment import Experiment, described_model
 from ensue.ladder.costs import folder_bytes, latency
 from ensue.ladder.outcome import Rung, shown
 from ensue.ladder.parting import parted
-from ensue.ladder.rungs import described, finished, learnable_of, validated
+from ensue.ladder.rungs import described, finished, learnable_of, refuse_unknown, validated
 from ensue.metrics import metric
 from ensue.model import Conditions, Model, Training
-from ensue.model import models as model_families
-from ensue.presets import PRESETS
 from ensue.progress import Progress, Silent
-from ensue.run_folder import MODELS
+from ensue.run_folder import MODELS, SELECTION
 from ensue.selecting import words
 from ensue.selecting.facts import Entrant, Facts, entrants, facts, left_out
 from ensue.selecting.front import Choice, Limits, Standing, choose, within
@@ -35,8 +32,8 @@ from ensue.toml_text import toml_of
 MINUTES = 10.0
 """The budget of the race, all networks together, unless told otherwise."""
 
-FINALISTS, SELECTED, RESULTS = "finalists", "selected.toml", "selection.json"
-"""In the folder: the models of the end of the race, the experiment of the one that is taken, and all figures."""
+FINALISTS, SELECTED = "finalists", "selected.toml"
+"""In the folder: the models of the end of the race, and the experiment of the one that is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +137,7 @@ def select(
     asked = dict(experiment.models)
     name = metric(experiment.evaluation.choose_on).name
     for one in names:
-        _refuse_unknown(one, asked)
+        refuse_unknown(one, asked)
     begun = parted(
         experiment, ladder.load_log(experiment.data, progress.say) if log is None else log, progress
     )
@@ -193,20 +190,8 @@ def select(
     )
     (folder / SELECTED).write_text(toml_of(_from(folder, chosen)), encoding="utf-8")
     text = json.dumps(selection.to_json(), indent=1, ensure_ascii=False)
-    (folder / RESULTS).write_text(text, encoding="utf-8")
+    (folder / SELECTION).write_text(text, encoding="utf-8")
     return selection
-
-
-def _refuse_unknown(name: str, asked: Mapping[str, Any]) -> None:
-    """Nothing, if a model of the race may exist.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if name in asked or name in PRESETS:
-        return
-    with contextlib.suppress(MissingExtraError):  # it is named later, with its remedy
-        model_families.get(name)
 
 
 def _folder(experiment: Experiment) -> Path:
@@ -214,7 +199,7 @@ def _folder(experiment: Experiment) -> Path:
     if not experiment.out:
         raise ConfigError('The experiment names no folder for its results: give out = "runs/NAME" or --out.')
     folder = Path(experiment.out)
-    ours = (folder / RESULTS).exists() or (folder / FINALISTS).exists()
+    ours = (folder / SELECTION).exists() or (folder / FINALISTS).exists()
     if folder.is_dir() and any(folder.iterdir()) and not ours:
         raise ConfigError(
             f"{folder} holds something other than a selection: choose another folder, or empty it first."

@@ -204,5 +204,5 @@ def left_out(found: Facts) -> str:
         return ""
     return (
         f"networks are left out: {found.events:,} training events are fewer than {LITTLE:,}, from which they rarely "
-        "learn more than counts do; --candidates names them all the same"
+        "learn more than counts do; --models names them all the same"
     )

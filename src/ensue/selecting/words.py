@@ -25,7 +25,8 @@ def taken(choice: Choice, standings: dict[str, Standing], metric: str) -> str:
     what = f"{choice.taken} is taken: {metric} {own.value.value:.4f} ({own.value.low:.4f} to {own.value.high:.4f})"
     what += f" on validation, {own.latency.work:.2g} ms of processor time an answer, {size(own.size)}"
     if own.value.n < FEW:
-        what += f"; only {own.value.n} are asked about there, so that only large differences can be told"
+        are = "is" if own.value.n == 1 else "are"
+        what += f"; only {own.value.n} {are} asked about there, so that only large differences can be told"
     bigger = choice.front[choice.front.index(choice.taken) + 1 :]
     if choice.surer and bigger:
         return f"{what}; it is the smallest that no bigger model surely beats"
@@ -54,7 +55,8 @@ def not_taken(label: str, choice: Choice, standings: dict[str, Standing], metric
         gain = standings[bigger].value.value - own.value.value
         return f"{label}: {span}; {costs}, but {bigger} beats it by {gain:.4f}, which is more than chance (p = {p:.2g})"
     if label in choice.over:
-        return f"{label}: {span}; {choice.over[label]} is at least as accurate, as quick and as small"
+        over = choice.over[label]
+        return f"{label}: {span}; {over} is at least as accurate, and about as quick and as small, or more so"
     if gap.value <= 0:
         return f"{label}: {span}: no gain; {costs}"
     told, corrected = "not told from chance", choice.sure.get((choice.taken, label))

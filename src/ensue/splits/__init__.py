@@ -129,8 +129,8 @@ def split_as(log: EventLog, settings: Mapping[str, Any], by: str = "user") -> Sp
     number = int(settings.get("window") or 0)
     if not 1 <= number <= windows:
         raise ConfigError(
-            f"split.windows = {windows} make {windows} runs, one for each window: run them all with "
-            f"ensue.backtesting.backtest, or one of them with split.window = 1 to {windows}."
+            f"split.windows = {windows} make {windows} runs, which `ensue run` (ensue.backtesting.backtest) makes one "
+            f"after the other: here take one of them with split.window = 1 to {windows}, or no windows."
         )
     sliding = bool(settings.get("sliding", False))
     return rolling(log, windows=windows, sliding=sliding, **options)[number - 1]

@@ -1,0 +1,175 @@
+"""The service as an application of ASGI: built from settings, with nothing at import."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from ensue.errors import ArtifactError, EnsueError, StateError
+from ensue.run_folder import HISTORIES, histories
+from ensue.serving.control import EVERY, control_at
+from ensue.serving.guard import Guard
+from ensue.serving.host import Host
+from ensue.serving.keys import Keys, read_keys
+from ensue.serving.measures import Measures
+from ensue.serving.page import PATHS, pages
+from ensue.serving.patience import SECONDS
+from ensue.serving.problems import PROBLEMS, Problem, invalid, problem_of
+from ensue.serving.request_log import RequestLog
+from ensue.serving.routes import ROUTERS
+from ensue.serving.service import Service
+from ensue.serving.settings import Settings, checked
+from ensue.serving.shadowing import Shadowing
+from ensue.serving.state import Store, open_store
+from ensue.version import __version__
+
+told = logging.getLogger("ensue.serving")
+
+EXPIRES = 60.0
+"""Seconds between two looks for what is too old."""
+
+
+def application(settings: Settings) -> FastAPI:
+    """The service, its model loaded and its histories open.
+
+    Raises:
+        ConfigError: it would listen to strangers, or its keys or rules have faults.
+        ArtifactError: its model cannot be loaded.
+        StateError: its histories cannot be opened.
+    """
+    settings = checked(settings)
+    keys = read_keys(settings.keys) if settings.keys else Keys()
+    control = control_at(settings.store)
+    host = Host(settings, control)
+    store = open_store(settings.store, power_safe=settings.power_safe)
+    for note in store.notes:
+        told.warning("%s", note)
+    _kept(settings, store)
+    measures = Measures()
+    log = (
+        RequestLog(settings.request_log, control.secret(), settings.bounds.log)
+        if settings.request_log
+        else None
+    )
+    app = FastAPI(
+        title="ensue",
+        version=__version__,
+        summary="What comes next for this sequence?",
+        lifespan=_living,
+        openapi_url="/openapi.json",
+        docs_url=None,  # its page would load scripts of another site
+        redoc_url=None,
+        responses=PROBLEMS,
+    )
+    app.state.service = Service(settings, store, host, measures, log, Shadowing(measures, log))
+    for router in ROUTERS:
+        app.include_router(router)
+    if settings.page:
+        pages(app)
+    app.add_exception_handler(EnsueError, _ours)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(
+        _Guarded, keys=keys, bounds=settings.bounds, measures=measures, origins=settings.origins,
+        pages=PATHS if settings.page else frozenset(),
+    )  # fmt: skip
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "x-api-key", "content-type"],
+        )  # fmt: skip
+    return app
+
+
+class _Guarded(Guard):
+    """The guard, as Starlette adds it."""
+
+
+def _kept(settings: Settings, store: Store) -> None:
+    """Takes over the histories that the run has kept, once."""
+    path = Path(settings.run) / HISTORIES
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as handle:
+            source = hashlib.file_digest(handle, "sha256").hexdigest()
+        held = histories(settings.run)
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        raise ArtifactError(
+            f"{path} cannot be read ({type(fault).__name__}): run the experiment anew."
+        ) from fault
+    taken = store.keep(held, source)
+    if not taken.already:
+        told.info(
+            "kept histories of %d users, %d events; %d were erased", taken.users, taken.events, taken.erased
+        )
+
+
+@contextlib.asynccontextmanager
+async def _living(app: FastAPI) -> AsyncIterator[dict[str, float]]:
+    """Looks for changes of other processes, and for what is too old, as long as the process lives."""
+    service: Service = app.state.service
+    tasks = [asyncio.create_task(_looking(service)), asyncio.create_task(_expiring(service))]
+    try:
+        yield {SECONDS: service.settings.bounds.seconds}
+    finally:
+        for task in tasks:
+            task.cancel()
+        service.store.close()
+
+
+async def _looking(service: Service) -> None:
+    while True:
+        await asyncio.sleep(EVERY)
+        try:
+            await asyncio.to_thread(service.host.look)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may succeed
+            told.warning("changes of other processes cannot be seen: %s", fault)
+            await asyncio.sleep(1.0)
+
+
+async def _expiring(service: Service) -> None:
+    while True:
+        await asyncio.sleep(EXPIRES)
+        try:
+            await asyncio.to_thread(service.store.expire)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the next try may succeed
+            told.warning("what is too old cannot be taken away: %s", fault)
+
+
+async def _ours(request: Request, fault: Exception) -> Response:
+    if isinstance(fault, StateError):
+        told.error("%s", fault)
+    return problem_of(cast(EnsueError, fault)).response()
+
+
+async def _problem(request: Request, fault: Exception) -> Response:
+    return cast(Problem, fault).response()
+
+
+async def _invalid(request: Request, fault: Exception) -> Response:
+    errors: list[Mapping[str, Any]] = list(cast(RequestValidationError, fault).errors())
+    return invalid(errors).response()
+
+
+async def _http(request: Request, fault: Exception) -> Response:
+    found = cast(HTTPException, fault)
+    code, words = {
+        400: ("malformed", "The body is not JSON: send one object, as UTF-8."),
+        404: ("not-found", "There is nothing here: /openapi.json lists what can be asked."),
+        405: ("not-allowed", "It is not asked in this way: see /openapi.json."),
+    }.get(found.status_code, ("refused", str(found.detail)))
+    return Problem(found.status_code, code, words, headers=found.headers).response()

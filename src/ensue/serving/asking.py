@@ -1,0 +1,107 @@
+"""From a request to a question: whose history it is, and what of it the model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ensue.errors import DataError, QueryError
+from ensue.questions import Question
+from ensue.serving.events import time_of
+from ensue.serving.problems import Problem
+from ensue.serving.schemas import Step, Who
+from ensue.serving.served import Served
+from ensue.serving.settings import Bounds
+from ensue.serving.state import Store
+
+DEFAULT_K = 10
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Somebody's question.
+
+    Attributes:
+        question: as a recommender takes it.
+        who: user or session, None for a history that names nobody.
+        revision: of the history that was looked up; None where it came along.
+        known: whether there is any event of who asks.
+    """
+
+    question: Question
+    who: str | None
+    revision: int | None
+    known: bool
+
+
+def asking(asked: Who, served: Served, store: Store, bounds: Bounds) -> Asking:
+    """The question of a request.
+
+    Args:
+        asked: the request.
+        served: who is to answer it.
+        store: of the histories.
+        bounds: how long a history may be.
+
+    Raises:
+        Problem: the history that came along is too long.
+        QueryError: a time is none.
+        StateError: the histories cannot be read.
+    """
+    at = _moment(asked.at) if asked.at is not None else datetime.now(UTC) if served.timed else None
+    if asked.history is not None:
+        if len(asked.history) > bounds.history:
+            raise Problem(
+                413, "too-long", f"A history may hold {bounds.history:,} events: send the newest.", "history"
+            )
+        return Asking(_given(asked.history, asked.user, at), asked.user, None, bool(asked.history))
+    found = store.history(user=asked.user, session=asked.session)
+    if served.by == "session" and asked.user is not None:
+        found = found.last_session
+    question = found.question(asked.user, at, served.reads)
+    return Asking(question, asked.user or asked.session, found.revision, len(found) > 0)
+
+
+def _given(history: list[str | Step], user: str | None, at: datetime | None) -> Question:
+    """A history that came along."""
+    steps = [Step.model_construct(item=one) if isinstance(one, str) else one for one in history]
+    if all(isinstance(one, str) for one in history):
+        return Question(history, user, at=at)  # type: ignore[arg-type]
+    times = [None if step.time is None else _moment(step.time) for step in steps]
+    ratings = [step.rating for step in steps]
+    columns: dict[str, list[Any]] = {}
+    for place, step in enumerate(steps):
+        own = dict(step.context) if step.context else {}
+        for name, value in (own | ({"event": step.event} if step.event is not None else {})).items():
+            columns.setdefault(name, [None] * len(steps))[place] = value
+    return Question(
+        [step.item for step in steps],
+        user,
+        times if any(time is not None for time in times) else None,
+        ratings if any(rating is not None for rating in ratings) else None,
+        columns,
+        at,
+    )
+
+
+def _moment(value: str | int | float) -> datetime:
+    try:
+        return EPOCH + timedelta(microseconds=time_of(value) or 0)
+    except (DataError, OverflowError) as fault:
+        raise QueryError(f"A {fault}") from None
+
+
+def wanted_k(k: int | None, bounds: Bounds) -> int:
+    """How many items are wanted, within the bound.
+
+    Raises:
+        Problem: more than are given at once.
+    """
+    found = DEFAULT_K if k is None else k
+    if found > bounds.k:
+        raise Problem(
+            422, "too-many", f"k={found} is more than {bounds.k:,}, the most that are given at once.", "k"
+        )
+    return found

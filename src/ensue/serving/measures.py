@@ -1,0 +1,74 @@
+"""What a process tells of itself to Prometheus: requests, their time, what answers and how much is kept."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from ensue.serving.served import Served
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Measures:
+    """Counters of one process; each process of a service has its own, and is asked by its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        held = self.registry
+        ProcessCollector(registry=held)
+        Gauge("ensue_process", "Which process this is.", ("id",), registry=held).labels(str(os.getpid())).set(
+            1
+        )
+        self.requests = Counter(
+            "ensue_requests", "Requests, by route and status.", ("route", "status"), registry=held
+        )
+        self.seconds = Histogram(
+            "ensue_request_seconds", "Time of a request.", ("route",), buckets=BUCKETS, registry=held
+        )
+        self.refused = Counter(
+            "ensue_refused", "Requests that were not begun, by reason.", ("reason",), registry=held
+        )
+        self.events = Counter(
+            "ensue_events", "Events taken, by what became of them.", ("kind",), registry=held
+        )
+        self.fallbacks = Counter("ensue_fallbacks", "Answers by popularity alone.", registry=held)
+        self.answers = Counter(
+            "ensue_answers",
+            "Recommendations, by the model that gave them.",
+            ("name", "version"),
+            registry=held,
+        )
+        self.shadow = Counter(
+            "ensue_shadow", "Questions to the shadow, by what became of them.", ("end",), registry=held
+        )
+        self.alike = Histogram(
+            "ensue_shadow_shared",
+            "Share of an answer that the shadow gives too.",
+            buckets=TENTHS,
+            registry=held,
+        )
+        self.in_flight = Gauge("ensue_in_flight", "Requests that are worked on.", registry=held)
+        self.model = Gauge("ensue_model", "The model that answers.", ("name", "version"), registry=held)
+        self.lost = Gauge("ensue_request_log_lost", "Answers that could not be written down.", registry=held)
+
+    def page(self, served: Served, lost: int = 0) -> bytes:
+        """All of it as text.
+
+        Args:
+            served: the model that answers.
+            lost: answers that could not be written down.
+        """
+        self.model.clear()
+        self.model.labels(served.label, served.version).set(1)
+        self.lost.set(lost)
+        return generate_latest(self.registry)

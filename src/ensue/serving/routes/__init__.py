@@ -1,0 +1,16 @@
+"""The routes of the service, one file for each thing that is asked about."""
+
+from ensue.serving.routes import admin, events, explain, health, items, others, recommend, users
+
+ROUTERS = (
+    recommend.router,
+    events.router,
+    others.router,
+    explain.router,
+    items.router,
+    users.router,
+    admin.router,
+    health.router,
+)
+
+__all__ = ["ROUTERS"]

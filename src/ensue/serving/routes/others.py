@@ -1,0 +1,108 @@
+"""Other questions to the same model: in which order, what is like it, what else for a basket, which rating."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from ensue.expected_ratings import answers_ratings
+from ensue.questions import Question, queries_of
+from ensue.ranking import Scores, check_scores
+from ensue.rules import recommend
+from ensue.serving.answering import listed
+from ensue.serving.asking import asking, wanted_k
+from ensue.serving.problems import Problem
+from ensue.serving.reranking import reranked
+from ensue.serving.schemas import Basket, Rating, Rerank, Similar
+from ensue.serving.served import Served
+from ensue.serving.service import Here, Service, said
+
+router = APIRouter(prefix="/v1", tags=["other questions"])
+
+
+@router.post("/rerank", summary="Candidates of another engine, in a better order")
+async def rerank(asked: Rerank, here: Here) -> Response:
+    """The weight says how much the model counts beside the scores that came along: 1 is the model alone."""
+    served, bounds = here.host.for_whom(asked.user or asked.session), here.settings.bounds
+    if len(asked.candidates) > bounds.candidates:
+        raise Problem(
+            413, "too-many", f"{bounds.candidates:,} candidates are taken at once: send fewer.", "candidates"
+        )
+
+    def task() -> dict[str, Any]:
+        found = asking(asked, served, here.store, bounds)
+        return reranked(served, asked, found.question, here.host.availability.state[1])
+
+    return said({**await here.quick(task), "model": served.to_json()})
+
+
+@router.post("/similar", summary="What follows on these items, whoever asks")
+async def similar(asked: Similar, here: Here) -> Response:
+    """The answer for somebody who has had these items and nothing else."""
+    served = here.host.current
+    return said(await here.quick(partial(_for_set, here, served, asked.items, None, asked.k, asked.titles)))
+
+
+@router.post("/basket", summary="What else for this basket; the order of its items says nothing")
+async def basket(asked: Basket, here: Here) -> Response:
+    """The history of the user, if one is named, comes before the basket."""
+    served = here.host.for_whom(asked.user)
+    return said(
+        await here.quick(partial(_for_set, here, served, asked.basket, asked.user, asked.k, asked.titles))
+    )
+
+
+def _for_set(
+    here: Service, served: Served, items: list[str], user: str | None, k: int | None, titles: bool
+) -> dict[str, Any]:
+    """The answer after some items that have no order: they are asked about in that of the catalogue."""
+    before = [] if user is None else here.store.history(user=user).items
+    catalogue = served.recommender.catalogue
+    codes = catalogue.encode(items)
+    ordered = [items[place] for place in np.lexsort((np.array(items, dtype=object), codes)).tolist()[::-1]]
+    at = datetime.now(UTC) if served.timed else None
+    question = Question([*before, *ordered], user, at=at)
+    slate, ruled = recommend(
+        served.recommender, served.ruling, question, wanted_k(k, here.settings.bounds), exclude=items
+    )
+    return {
+        "items": listed(served, slate, titles),
+        "fallback": slate.fallback,
+        "unknown": list(slate.unknown),
+        "model": served.to_json(),
+    } | ({"notes": list(ruled.notes)} if ruled.notes else {})
+
+
+@router.post("/rating", summary="Which ratings are expected")
+async def rating(asked: Rating, here: Here) -> Response:
+    """Of a model that has learnt ratings."""
+    served = here.host.for_whom(asked.user or asked.session)
+    recommender = served.recommender
+    if not answers_ratings(recommender):
+        raise Problem(
+            422,
+            "no-ratings",
+            f"The model {served.label} has learnt no ratings: train one with a loss of ratings.",
+        )
+
+    def task() -> Scores:
+        found = asking(asked, served, here.store, here.settings.bounds)
+        queries, _ = queries_of([found.question], recommender.catalogue)
+        scores = recommender.scores(queries)
+        check_scores(scores)
+        return scores
+
+    scores = await here.quick(task)
+    codes = recommender.catalogue.encode(asked.items)
+    rows: list[dict[str, Any]] = [
+        {"item": item, "rating": round(float(scores[0, code]), 4)}
+        for item, code in zip(asked.items, codes.tolist(), strict=True)
+        if code >= 0
+    ]
+    unknown = [item for item, code in zip(asked.items, codes.tolist(), strict=True) if code < 0]
+    return said({"ratings": rows, "unknown": unknown, "model": served.to_json()})

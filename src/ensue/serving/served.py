@@ -1,0 +1,128 @@
+"""One model as it is served: loaded, checked, warmed up, and never changed afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ensue import artifacts, runtime
+from ensue.errors import ArtifactError
+from ensue.inputs import TIME, USER, Inputs
+from ensue.ranking import Recommender
+from ensue.rules import Availability, Rules, Ruling
+from ensue.run_folder import model_folder
+from ensue.serving.titles import Titles
+
+WARM = 3
+"""Answers that are made before anybody asks: the first ones of a network take longer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model that answers.
+
+    Attributes:
+        folder: where it was read from, resolved; later changes there do not reach it.
+        label: its name in its run.
+        version: the same for the same content, of 12 letters.
+        recommender: what answers.
+        ruling: rules of all answers, made ready for its catalogue.
+        titles: finds its items by what they are called.
+        by: what a sequence of its training was, "user" or "session".
+        reads: columns of events beside the items that its answers depend on.
+        seconds: that loading it took.
+        facts: what is known of its making.
+    """
+
+    folder: Path
+    label: str
+    version: str
+    recommender: Recommender
+    ruling: Ruling
+    titles: Titles
+    by: str = "user"
+    reads: frozenset[str] = frozenset()
+    seconds: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it must be told when it is asked."""
+        return TIME in self.reads
+
+    def to_json(self) -> dict[str, Any]:
+        """What an answer says of who made it."""
+        return {"name": self.label, "version": self.version}
+
+    def described(self) -> dict[str, Any]:
+        """What the list of models says of it."""
+        return {
+            **self.to_json(),
+            "model": self.recommender.model,
+            "items": len(self.recommender.catalogue),
+            "folder": self.folder.name,
+            "by": self.by,
+            "seconds_to_load": round(self.seconds, 3),
+        }
+
+
+def served(folder: str | Path, rules: Rules, availability: Availability, threads: int = 1) -> Served:
+    """A model read from a folder, made ready and asked a few times.
+
+    Args:
+        folder: of a run, whose best model it is, or of a model.
+        rules: of all answers.
+        availability: what is withdrawn.
+        threads: cores that a network may use for one answer.
+
+    Raises:
+        ArtifactError: it is no model, damaged, or cannot answer.
+        ConfigError: the rules name columns that its items do not have.
+    """
+    began = time.monotonic()
+    place = model_folder(folder).resolve()
+    recommender, description = _loaded(place, threads)
+    catalogue = recommender.catalogue
+    facts = description.get("facts", {})
+    sequences = facts.get("learnt", {}).get("sequences", {})
+    found = Served(
+        folder=place,
+        label=str(facts.get("label", recommender.model)),
+        version=str(description.get("checksum", ""))[:12],
+        recommender=recommender,
+        ruling=Ruling(rules, catalogue, availability),
+        titles=Titles(catalogue),
+        by=str(sequences.get("by", "user")),
+        reads=frozenset(_reads(recommender)),
+        seconds=time.monotonic() - began,
+        facts=facts,
+    )
+    first = catalogue.decode([0])
+    try:
+        for length in range(1, WARM + 1):
+            recommender.recommend(first * length, 1, exclude_seen=False)
+    except Exception as fault:  # each kind of model fails in its own way
+        raise ArtifactError(
+            f"{place} can be loaded and cannot answer ({type(fault).__name__}: {fault}); save it anew."
+        ) from fault
+    return found
+
+
+def _loaded(place: Path, threads: int) -> tuple[Recommender, Mapping[str, Any]]:
+    """A model and what is said of it, both of one moment, even if another takes its place meanwhile."""
+    for _ in range(artifacts.TRIES):
+        description = artifacts.describe(place)
+        recommender = runtime.load(place, threads=threads)
+        if artifacts.describe(place) == description:
+            return recommender, description
+    raise ArtifactError(f"{place} changes all the time: swap it in once it is written.")
+
+
+def _reads(recommender: Recommender) -> tuple[str, ...]:
+    """The columns of events that its answers depend on, who asks left out."""
+    inputs = getattr(recommender.scoring, "inputs", None)
+    found = inputs.reads if isinstance(inputs, Inputs) else getattr(recommender.scoring, "reads", ())
+    return tuple(name for name in found if name != USER)
