@@ -11,7 +11,7 @@ from tests.serving.state_backings import Redis, event, folder_holds, kept, redis
 from ensue.errors import MissingExtraError, StateError
 from ensue.serving.state import Appended
 from ensue.serving.state.kept import pieces
-from ensue.serving.state.redis import RedisStore, _parted
+from ensue.serving.state.redis import RedisStore, parted
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_settings_that_lose_events_are_said(server: Redis) -> None:
 
 
 def test_a_password_is_in_no_message() -> None:
-    plain, prefix, shown = _parted("redis://me:s3cret@localhost:1/2?prefix=shop:&protocol=3")
+    plain, prefix, shown = parted("redis://me:s3cret@localhost:1/2?prefix=shop:&protocol=3")
     assert (plain, prefix, shown) == (
         "redis://me:s3cret@localhost:1/2?protocol=3",
         "shop:",

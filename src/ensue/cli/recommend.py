@@ -55,6 +55,14 @@ def recommend(
             entry for each event, null for none; all but history may be left out.""",
         ),
     ] = None,
+    all_users: Annotated[
+        Path | None,
+        typer.Option(
+            "--all",
+            metavar="OUT.parquet",
+            help="Write the answers for all users whose histories the run has kept to this file.",
+        ),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -98,12 +106,26 @@ def recommend(
         "--titles": titles,
         "--user": user,
         "--question": question,
+        "--all": all_users,
     }
     used = [option for option, value in given.items() if value is not None]
     if len(used) > 1:
         raise QueryError(f"{' and '.join(used)} all give a history: use one of them.")
     when = None if at is None else moment(at, "--at")
     recommender = ladder.load(run)
+    if all_users is not None:
+        if rules is not None or explain:
+            raise QueryError("--all writes plain answers: leave out --rules and --explain.")
+        excluded = asking.ids(exclude, "--exclude")
+        written = slates.write_all(recommender, run, all_users, k, excluded, exclude_seen, when)
+        if as_json:
+            terminal.emit({"model": recommender.model, "file": str(all_users), **written})
+            return
+        terminal.out(
+            f"{written['rows']:,} recommendations of {recommender.model} for {written['users']:,} users are in "
+            f"{all_users}."
+        )
+        return
     if question is None:
         why, asked, notes = _typed(recommender, run, history, history_id, titles, user)
     else:

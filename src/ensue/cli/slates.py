@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ensue.cli import asking, terminal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ensue.explaining import Explanation
     from ensue.ladder import Outcome
     from ensue.questions import Question
@@ -170,6 +172,36 @@ def answer(
     more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
     listed = f"listed by the rules, and unknown to this model: {', '.join(unknown[:5])}{more}"
     return slate, ([listed] if unknown else []) + list(ruled.notes)
+
+
+def write_all(
+    recommender: Recommender,
+    run: Path,
+    out: Path,
+    k: int,
+    exclude: Sequence[str],
+    exclude_seen: bool | None,
+    at: datetime | None,
+) -> dict[str, int]:
+    """Writes the answers for all users whose histories a run has kept; how many users and rows there are.
+
+    Raises:
+        EnsueError: the run has kept no histories, or the file cannot be written.
+    """
+    from ensue import ladder
+    from ensue.errors import QueryError
+    from ensue.everybody import slates_of_all
+
+    whole = run.parent.parent if run.parent.name == ladder.MODELS else run
+    table = slates_of_all(
+        recommender, ladder.histories(whole), k, exclude=exclude, exclude_seen=exclude_seen, at=at
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        table.write_parquet(out)
+    except OSError as fault:
+        raise QueryError(f"{out} cannot be written: {fault.strerror or fault}.") from fault
+    return {"users": table["user"].n_unique(), "rows": table.height}
 
 
 def explained(

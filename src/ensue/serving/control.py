@@ -151,10 +151,10 @@ class RedisControl:
     def __init__(self, address: str) -> None:
         from redis import WatchError
 
-        from ensue.serving.state.redis import _client, _parted
+        from ensue.serving.state.redis import client_at, parted
 
-        plain, prefix, self._place = _parted(address)
-        self._client, self._faults = _client(plain, self._place, 2.0)
+        plain, prefix, self._place = parted(address)
+        self._client, self._faults = client_at(plain, self._place, 2.0)
         self._watch = WatchError
         self._key, self._secret = f"{prefix}wanted", f"{prefix}secret"
 

@@ -57,8 +57,8 @@ class RedisStore:
         wait: float = 2.0,
         clock: Callable[[int], Clock] = Clock,
     ) -> None:
-        plain, self._prefix, self._place = _parted(address)
-        self._limits, self._client, self._faults = limits or Limits(), *_client(plain, self._place, wait)
+        plain, self._prefix, self._place = parted(address)
+        self._limits, self._client, self._faults = limits or Limits(), *client_at(plain, self._place, wait)
         self._append = self._client.register_script(scripts.APPEND)
         self._history = self._client.register_script(scripts.HISTORY)
         self._erase = self._client.register_script(scripts.ERASE)
@@ -252,7 +252,7 @@ class RedisStore:
             ) from fault
 
 
-def _client(address: str, shown: str, wait: float) -> tuple[Any, Any]:
+def client_at(address: str, shown: str, wait: float) -> tuple[Any, Any]:
     """A client, and the class of its faults."""
     try:
         import redis
@@ -274,7 +274,7 @@ def _client(address: str, shown: str, wait: float) -> tuple[Any, Any]:
     return client, redis.RedisError
 
 
-def _parted(address: str) -> tuple[str, str, str]:
+def parted(address: str) -> tuple[str, str, str]:
     """The address for the client, the prefix of all keys, and the address as it may be shown."""
     plain, _, query = address.partition("?")
     options = parse_qsl(query)
