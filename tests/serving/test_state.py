@@ -158,6 +158,13 @@ def test_everything_of_an_event_comes_back_as_a_question(store: Store) -> None:
         **{name: [value, None] for name, value in context.items()},
     }
     assert store.history(user="u").question(columns=["city"]).context == {"city": ['Zürich "x"', None]}
+    for columns, times, ratings in (
+        (["city"], False, False),
+        (["gap"], True, False),
+        (["rating"], False, True),
+    ):
+        question = store.history(user="u").question(columns=columns)
+        assert (question.times is not None, question.ratings is not None) == (times, ratings)
 
 
 def test_a_full_history_lets_the_oldest_go(opened: Open) -> None:

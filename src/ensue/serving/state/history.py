@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from ensue.encodings import CALENDAR
+from ensue.inputs import GAP, RATING, TIME
 from ensue.questions import Question
 from ensue.sequences import MISSING_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES = frozenset((TIME, GAP, *CALENDAR))
+"""What a model reads of when events happened."""
 TYPE = "event"
 """The column of a log that holds the type of an event."""
 
@@ -96,14 +100,16 @@ class History:
         Args:
             user: who asks.
             at: when.
-            columns: the context that the model reads; None is all there is.
+            columns: what the model reads beside the items; None is all there is. Nothing else is made ready: for most
+                models that is half the work of an answer.
         """
-        ratings = [row.rating for row in self.rows]
-        timed = any(row.time != MISSING_TIME for row in self.rows)
+        timed = columns is None or not TIMES.isdisjoint(columns)
+        rated = columns is None or RATING in columns
+        ratings = [row.rating for row in self.rows] if rated else []
         return Question(
             self.items,
             user,
-            self.times if timed else None,
+            self.times if timed and any(row.time != MISSING_TIME for row in self.rows) else None,
             ratings if any(rating is not None for rating in ratings) else None,
             self.context(columns),
             at,
