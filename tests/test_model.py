@@ -18,7 +18,8 @@ from ensue.sequences import Queries
 
 def test_the_models_there_are() -> None:
     """What needs torch comes last, so that the others are found without it."""
-    counting = ("als", "markov", "markov-time", "neighbours", "popular", "recent", "rules", "v-sknn", "stan")
+    chains = ("als", "markov", "markov-time", "neighbours", "personal", "popular", "recent", "rules")
+    counting = (*chains, "v-sknn", "stan", "tifu-knn", "up-cf")
     recurrent = ("gru4rec", "lru", "rnn", "lstm", "gru")
     others = ("bert4rec", "fpmc", "hstu", "transformer", "transformer-xl", "xlnet")
     names = models.names()

@@ -14,7 +14,7 @@ from ensue.batching import batches, pad, ranges, shared_windows, windows
 from ensue.catalogue import Catalogue
 from ensue.errors import ColumnError, DataError
 from ensue.events.log import EventLog
-from ensue.sequences import Queries, Sequences, run_offsets, unit_column
+from ensue.sequences import Queries, Sequences, context_of, run_offsets, unit_column
 
 N = 9
 histories = st.lists(st.lists(st.integers(0, N - 1), max_size=12), max_size=8)
@@ -286,3 +286,21 @@ def test_the_first_sequences_are_those_of_a_log_of_their_users_alone() -> None:
         assert some.queries().lengths.tolist() == whole.queries().lengths.tolist()[:n]
         assert (some.time is None) == (whole.time is None)
         assert some.time is None or len(some.time) == len(some.items)
+
+
+def test_a_history_carries_its_baskets() -> None:
+    """Models of baskets read which events were bought together."""
+    log = EventLog.of(
+        pl.DataFrame(
+            {
+                "user": ["u", "u"],
+                "item": ["A", "B"],
+                "basket": ["1", "1"],
+                "quantity": [2.0, 1.0],
+                "shop": ["x", "y"],
+            }
+        )
+    )
+    found = context_of(log)
+    assert set(found) == {"basket", "quantity", "shop"}
+    assert found["basket"].to_list() == ["1", "1"]

@@ -205,8 +205,8 @@ def ratings_of(log: EventLog) -> NDArray[np.float32] | None:
 
 
 def context_of(log: EventLog) -> dict[str, pl.Series]:
-    """`[E]` the columns of a log that a model may read beside item, time and rating: the event's type and free ones."""
-    plain = set(CANONICAL) - {"event", "quantity"}
+    """`[E]` the columns that a model may read beside item, time and rating: type, basket, quantity, free ones."""
+    plain = set(CANONICAL) - {"event", "basket", "quantity"}
     return {name: log.frame[name] for name in log.columns if name not in plain}
 
 

@@ -69,7 +69,7 @@ def test_of_a_long_history_the_newest_events_count(model: Model, fitted: Recomme
 
 
 def test_the_answer_to_a_long_history_follows_its_last_event(model: Model, fitted: Recommender) -> None:
-    if model.name in ("neighbours", "v-sknn", "stan", "als"):
+    if model.name in ("neighbours", "v-sknn", "stan", "als", "personal", "tifu-knn"):
         ends = [fitted.recommend(list(RING * 30)[:n], 10, exclude_seen=False) for n in (295, 300)]
         assert ends[0].items != ends[1].items
     elif isinstance(model, NeuralModel) or model.name in ("markov", "markov-time", "rules"):

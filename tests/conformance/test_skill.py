@@ -16,7 +16,7 @@ from ensue.sequences import Queries
 from ensue.splits import Split, split
 
 DEAF = {"popular", "recent"}
-ORDERLESS = {"als"}
+ORDERLESS = {"als", "personal", "tifu-knn", "up-cf"}
 """Models that read what is in a history, and not in which order."""
 """Models whose answers are meant not to depend on the history."""
 
