@@ -95,7 +95,7 @@ def test_another_model_in_the_same_folder_is_swapped_in_everywhere(
     for name in ("markov", "popular"):
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(trained / "models" / name, place)
-        both[0].post("/v1/admin/swap", json={"folder": "same"})
+        assert both[0].post("/v1/admin/swap", json={"folder": "same"}).status_code == 200
         holds(both, lambda client: client.get("/v1/admin/models").json()["current"]["folder"] == "same")
         holds(both, lambda client, name=name: asked(client, history=["A"])["model"]["name"] == name)  # type: ignore[misc]
     both[0].post("/v1/admin/swap", json={"folder": "markov"})
