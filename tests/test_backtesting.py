@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from ensue import ladder
-from ensue.backtesting import Backtest, Spread, Window, backtest
+from ensue.backtesting import Backtest, Window, backtest
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.experiment import Evaluating, Experiment, Splitting, experiment_of
 from ensue.run_folder import BACKTEST
 from ensue.splits import PARTS, rolling
+from ensue.spreads import Spread
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +65,15 @@ def test_the_summary_is_over_the_windows(done: Backtest) -> None:
     spread = done.spreads["markov"]["recall@1"]
     values = [window.figures["markov"]["recall@1"] for window in done.windows]
     assert spread.values == tuple(values)
+    mean = sum(values) / 3
     assert spread.to_json() == {
-        "mean": sum(values) / 3, "min": min(values), "max": max(values), "values": values}  # fmt: skip
+        "mean": pytest.approx(mean),
+        "deviation": pytest.approx((sum((value - mean) ** 2 for value in values) / 2) ** 0.5),
+        "min": min(values),
+        "max": max(values),
+        "values": values,
+    }
+    assert Spread((0.1,)).deviation is None, "one value says nothing of the others"
     # before the turn the chain knows what comes next; the second test lies beyond it
     assert values[0] > 0.9
     assert values[1] < 0.2

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ensue.comparing import LADDER, Budget, Spread, compare, networks
+from ensue.comparing import LADDER, Budget, SeedSpreads, compare, networks
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.experiment import Evaluating, Experiment, described_model
 from ensue.ladder.rungs import described, trains
 from ensue.model import Training
 from ensue.run_folder import REPORT
+from ensue.spreads import Spread
 
 
 def test_minutes_are_shared_out_evenly_over_all_trainings() -> None:
@@ -50,7 +51,7 @@ def test_the_ladder_holds_models_that_exist_and_the_preset_with_its_prior(ring_l
 
 
 def test_the_deviation_over_seeds_is_that_of_a_sample() -> None:
-    found = Spread((4, 5), {"gru": {"ndcg@10": (0.1, 0.3)}}).to_json()
+    found = SeedSpreads((4, 5), {"gru": {"ndcg@10": Spread((0.1, 0.3))}}).to_json()
     assert found["seeds"] == [4, 5]
     own = found["models"]["gru"]["ndcg@10"]
     assert own["mean"] == pytest.approx(0.2)
@@ -70,10 +71,10 @@ def test_seeds_and_shares_are_run_and_kept_with_the_run(tmp_path: Path, ring_log
     assert found.outcome.experiment.max_minutes == found.budget.each
     assert found.spread is not None
     assert found.spread.seeds == (7, 8)
-    first, second = found.spread.values["tiny"]["ndcg@10"]
+    first, second = found.spread.spreads["tiny"]["ndcg@10"].values
     assert first == found.outcome.rungs[1].test.value("ndcg@10")
     assert first != second
-    assert "popular" not in found.spread.values
+    assert "popular" not in found.spread.spreads
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     told = json.loads(json.dumps(found.to_json()))
     assert {name: kept[name] for name in told} == told

@@ -14,6 +14,7 @@ from ensue.experiment import Experiment
 from ensue.ladder import Outcome, load_log, run
 from ensue.progress import Progress, Silent
 from ensue.run_folder import BACKTEST
+from ensue.spreads import Spread
 from ensue.version import __version__
 
 WINDOWS = 3
@@ -49,31 +50,6 @@ class Window:
         metric = wanted if wanted in first else first[0]
         best = max(figures, key=lambda label: figures[label][metric])
         return cls(outcome.split.name, outcome.split.sizes, outcome.folder.name, outcome.best, best, figures)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One metric of one model over the windows.
-
-    Attributes:
-        values: one for each window that the model ran in.
-    """
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Over the windows, each weighing the same."""
-        return sum(self.values) / len(self.values)
-
-    def to_json(self) -> dict[str, Any]:
-        """The spread for programs."""
-        return {
-            "mean": self.mean,
-            "min": min(self.values),
-            "max": max(self.values),
-            "values": list(self.values),
-        }
 
 
 @dataclass(frozen=True)

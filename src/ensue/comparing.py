@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ensue import ladder, reporting
 from ensue.errors import ConfigError, EnsueError, MissingExtraError
 from ensue.events.log import EventLog
@@ -20,6 +18,7 @@ from ensue.ladder.rungs import described, learnable_of, refuse_unknown, trains
 from ensue.model import Training
 from ensue.presets import PRESETS
 from ensue.progress import Progress, Silent
+from ensue.spreads import Spread
 from ensue.thinning import WHOLE, Thinned, checked_shares, thinned
 
 LADDER = ("popular", "recent", "markov", "rules", "neighbours", "als", "gru", "lstm", "transformer", "fast")
@@ -83,22 +82,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpreads:
     """What the networks of a run reached by chance of their seeds.
 
     Attributes:
         seeds: of the runs, that of the main one first.
-        values: one value for each seed, by label and metric.
+        spreads: of the values of all seeds, by label and metric.
     """
 
     seeds: tuple[int, ...]
-    values: Mapping[str, Mapping[str, tuple[float, ...]]]
+    spreads: Mapping[str, Mapping[str, Spread]]
 
     def to_json(self) -> dict[str, Any]:
-        """The spread for programs: mean, standard deviation (of a sample) and all values."""
+        """The spreads for programs."""
         models = {
-            label: {name: _spread(found) for name, found in by_metric.items()}
-            for label, by_metric in self.values.items()
+            label: {name: found.to_json() for name, found in by_metric.items()}
+            for label, by_metric in self.spreads.items()
         }
         return {"seeds": list(self.seeds), "models": models}
 
@@ -116,7 +115,7 @@ class Compared:
 
     outcome: Outcome
     budget: Budget
-    spread: Spread | None = None
+    spread: SeedSpreads | None = None
     thinned: Thinned | None = None
 
     def beside(self) -> dict[str, Any]:
@@ -221,7 +220,7 @@ def networks(experiment: Experiment) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog) -> Spread | None:
+def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog) -> SeedSpreads | None:
     """The networks of a run with further seeds, each in a run of its own; None if there are no networks."""
     experiment = outcome.experiment
     ran = {rung.label: rung for rung in outcome.rungs if trains(rung.model)}
@@ -246,12 +245,7 @@ def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog
         for rung in ladder.run(again, progress, log).rungs:
             for name, found in values[rung.label].items():
                 found.append(rung.test.value(name))
-    return Spread(
+    return SeedSpreads(
         tuple(numbers),
-        {label: {name: tuple(found) for name, found in own.items()} for label, own in values.items()},
+        {label: {name: Spread(tuple(found)) for name, found in own.items()} for label, own in values.items()},
     )
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "deviation": deviation, "values": list(values)}

@@ -88,8 +88,6 @@ def _show(done: Selection) -> None:
     from ensue.cli import results, terminal
     from ensue.selecting import words
 
-    for line in done.facts.lines():
-        terminal.out(line)
     if done.note:
         terminal.out(done.note)
     terminal.out()
