@@ -156,3 +156,23 @@ def test_what_counts_is_the_table_of_all_sequences(training: Training) -> None:
         if not fitted.settings["prior_repeats"]:
             expected[row, taken[taken < queries.n_items]] = 0
     np.testing.assert_allclose(added, expected, atol=1e-4)
+
+
+def test_histories_that_hold_no_known_item_are_not_asked_about(training: Training) -> None:
+    network = small(prior="beside").fit(training, Conditions(seed=1))
+    scoring, examples = network.scoring, training.validation
+    assert isinstance(scoring, TorchScoring)
+    assert examples is not None
+    prior = scoring.network.prior
+    assert prior is not None
+    emptied = replace(
+        examples.queries,
+        ends=np.where(np.arange(len(examples)) < 5, examples.queries.starts, examples.queries.ends),
+    )
+    some = replace(examples, queries=emptied)
+    known = examples[np.arange(5, len(examples))]
+    found = weighed(scoring.plain, prior.leaning(), some, False, "ndcg@10")
+    assert found == weighed(scoring.plain, prior.leaning(), known, False, "ndcg@10")
+    nobody = weighed(scoring.plain, prior.leaning(), some[np.arange(5)], False, "ndcg@10")
+    assert set(nobody) == set(WEIGHTS)
+    assert not any(nobody.values())

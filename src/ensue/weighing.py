@@ -31,6 +31,8 @@ def weighed(
 ) -> dict[float, float]:
     """What each weight of a prior scores, as `evaluate` would say it: each user's mean counts once.
 
+    Histories without a known item are left out: a network is not asked about them, whatever the weight.
+
     Args:
         score: `[Q, N]` scores of a network alone.
         leaning: the prior; its own weight does not matter.
@@ -39,6 +41,9 @@ def weighed(
         by: name of a metric.
         weights: that are tried.
     """
+    examples = examples[np.flatnonzero(examples.queries.lengths)]
+    if not len(examples):
+        return dict.fromkeys(map(float, weights), 0.0)
     if len(examples) > MOST:
         examples = examples[np.linspace(0, len(examples) - 1, MOST).astype(np.int64)]
     alone = Leaning(leaning.transitions, 1.0, leaning.scale)
