@@ -191,7 +191,7 @@ def _models(wanted: Sequence[str], experiment: Experiment, log: EventLog) -> dic
     if presets:
         begun = parted(experiment, log, Silent())
         events = learnable_of(begun.experiment, begun.split.train, begun.split.before_test)[0]
-        known = Training.of(events, experiment.sequences.by).sequences
+        known = Training.of(events, experiment.sequences.by, objective=experiment.objective).sequences
         found |= {label: described(label, known) for label in presets}
     return found
 

@@ -5,7 +5,9 @@ What is augmented is augmented here, batch by batch, from the generator of the e
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from ensue.augment import Augmentation, Ragged, one_of, similar_items
 from ensue.batching import Ints, Items, Stretches, pad, ranges
 from ensue.errors import ConfigError
+from ensue.examples import Examples
 from ensue.inputs import USER, Inputs
 from ensue.network import Asked, Batch
 from ensue.prior_table import Transitions
@@ -58,11 +61,29 @@ class Feed:
         self.flat = inputs.flat(sequences)
         self.users = inputs.rows(sequences.users, len(sequences)) if USER in inputs.reads else None
         self.ratings = sequences.rating if ratings else None
+        self.weights = _evened(sequences)
         self.prior = prior
         self.rng = np.random.default_rng(0)
         self.similar: NDArray[np.int32] | None = None
         if any(choice.uses_similar for choice in augmenting.choices):
             self.similar = similar_items(Ragged.of(sequences.items, sequences.offsets), sequences.n_items)
+
+    def fingerprint(self, validation: Examples | None) -> str:
+        """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from.
+
+        Args:
+            validation: by which it is judged.
+        """
+        digest, sequences = hashlib.sha256(), self.sequences
+        arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.rating]
+        arrays += [*self.flat.values(), self.users, None if self.prior is None else self.prior.folds]
+        if validation is not None:
+            arrays += [validation.targets, validation.queries.lengths, validation.target_ratings]
+        arrays.append(sequences.weight)
+        for array in (array for array in arrays if array is not None):
+            for begin in range(0, len(array), 2**20):  # never more than a piece of what lies in a file
+                digest.update(np.ascontiguousarray(array[begin : begin + 2**20]).data)
+        return digest.hexdigest()[:16]
 
     def begin(self, rng: np.random.Generator) -> None:
         """Takes the random numbers of an epoch."""
@@ -113,6 +134,8 @@ class Feed:
         if self.prior is not None:
             begins = self.sequences.offsets[self._sequence(starts)]
             batch = self._asking(batch, self.prior, self.sequences.items, (begins, starts, ends), starts)
+        if self.weights is not None:
+            batch = self._weighed(batch, self.weights, starts + 1, ends + 1)
         return batch if self.ratings is None else self._rated(batch, self.ratings, starts + 1, ends + 1)
 
     def _mixed(self, plain: Stretches, view: Ragged, begun: Ints) -> Batch:
@@ -140,6 +163,8 @@ class Feed:
         if self.prior is not None and later:
             shown = np.where(view.masked, np.int32(n), view.items)
             batch = self._asking(batch, self.prior, shown, (starts, starts, ends), begun)
+        if self.weights is not None and later:
+            batch = self._weighed(batch, self.weights[view.places], starts + 1, ends + 1)
         if self.ratings is None or not later:
             return batch
         return self._rated(batch, self.ratings[view.places], starts + 1, ends + 1)
@@ -181,6 +206,12 @@ class Feed:
         padded = torch.from_numpy(pad(ratings, starts, ends, np.nan)).to(self.device)
         return replace(batch, later_rating=padded)
 
+    def _weighed(self, batch: Batch, weights: NDArray[np.float32], starts: Ints, ends: Ints) -> Batch:
+        """The batch with how much the items that came next count as targets; what counts nothing is not trained."""
+        padded = pad(weights, starts, ends, 0.0)
+        trained = torch.from_numpy(np.flatnonzero(padded)).to(self.device)
+        return replace(batch, weights=torch.from_numpy(padded).to(self.device), trained=trained)
+
     def _tensors(
         self,
         items: NDArray[np.int32],
@@ -202,3 +233,15 @@ class Feed:
             if later is None
             else torch.from_numpy(np.flatnonzero(later != self.sequences.n_items)).to(self.device),
         )
+
+
+def _evened(sequences: Sequences) -> NDArray[np.float32] | None:
+    """`[E]` the weights of events as targets, 1 on average over those that count; None where all count alike."""
+    weight = sequences.weight
+    if weight is None:
+        return None
+    first = np.zeros(len(weight) + 1, dtype=bool)
+    first[sequences.offsets] = True
+    counted = weight[(weight > 0) & ~first[:-1]]
+    mean = float(counted.mean(dtype=np.float64)) if len(counted) else 1.0
+    return np.asarray(weight / np.float32(mean), dtype=np.float32)

@@ -21,6 +21,7 @@ from ensue.inputs import Inputs
 from ensue.model import Training
 from ensue.prior_table import TOTALS, Leaning
 from ensue.ranking import Parts
+from ensue.second_head import weight_beside
 from ensue.sequences import Sequences
 
 EPOCHS, STEPS = 4, 200
@@ -58,7 +59,10 @@ def of_saved(model: Any, parts: Parts, training: Training) -> tuple[Domain, dict
         None if said is None else Leaning.restored(said, parts.arrays, len(parts.arrays[TOTALS])).transitions
     )
     prior = model.transitions(training, known)
-    domain = Domain(len(catalogue), catalogue.counts, inputs, ratings=ratings, prior=prior)
+    beside = weight_beside(model, training)
+    if beside and (levels := weights.get("beside.reading.levels.levels")) is not None:
+        ratings = levels.numpy()
+    domain = Domain(len(catalogue), catalogue.counts, inputs, ratings=ratings, prior=prior, beside=beside)
     if not model.features:
         return domain, weights
     if catalogue.features is None:
@@ -74,7 +78,7 @@ def paced(model: Described, sequences: Sequences) -> Described:
         model: with every setting filled in.
         sequences: what it goes on with.
     """
-    steps = max(sequences.n_targets // model.batch_tokens, 1)
+    steps = max(sequences.n_places // model.batch_tokens, 1)
     epochs = max(EPOCHS, -(-STEPS // steps))
     pace = PACE * model.learning_rate
     changed: Described = replace(model, epochs=epochs, patience=max(epochs // 4, 1), learning_rate=pace)

@@ -23,6 +23,7 @@ from ensue.losses import Loss, RatingLoss
 from ensue.network import Batch, Network
 from ensue.optimisation import clipped, rate, seed_of
 from ensue.optimizers import optimizer_of
+from ensue.rating_head import RatingHead
 from ensue.team import ALONE, Team
 
 if TYPE_CHECKING:
@@ -56,19 +57,40 @@ class Lesson(nn.Module):
         self.kind = TYPES.get(precision)
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
-        """The sum of the losses of a batch, a scalar, and how many targets it is over."""
+        """The sum of the losses of a batch, a scalar, and how many targets it is over.
+
+        Where targets have weights, each loss counts as often as its own; over all of training that is once on average.
+        """
         network = self.network
-        rating = network.rating
+        if network.rating is not None:
+            return self._rated(batch, network.rating)
+        beside, rated = network.beside, None
         with self._lower(batch.items.device):
-            first, second, *places = network.sought(batch) if rating is None else network.rated(batch)
-        first, count = first.float(), len(first)
+            if beside is None:
+                sought = network.sought(batch)
+            else:
+                sought, rated = network.both(batch, beside)
+            sought, weights = network.weighed(batch, sought)
+        queries, count = sought.queries.float(), len(sought.queries)
         if count == 0:
-            return first.sum(), 0
-        if rating is not None:
-            return rating.lost(first, second) * count, count
+            return queries.sum(), 0
         loss = cast(Loss, self.loss)
-        scorer = network.scorer().told(network.told(batch, *places))
-        return loss(first, second, torch.ones_like(first[:, 0]), scorer) * count, count
+        scorer = network.scorer().told(network.told(batch, sought.places))
+        whole = count if weights is None else weights.sum()
+        weights = torch.ones_like(queries[:, 0]) if weights is None else weights
+        total = loss(queries, sought.targets, weights, scorer) * whole
+        if beside is not None and rated is not None:
+            total = total + beside.lost(rated, network.items)
+        return total, count
+
+    def _rated(self, batch: Batch, head: RatingHead) -> tuple[Tensor, int]:
+        """The same of ratings."""
+        with self._lower(batch.items.device):
+            scores, ratings, weights = self.network.rated(batch)
+        scores, count = scores.float(), len(scores)
+        if count == 0:
+            return scores.sum(), 0
+        return head.lost(scores, ratings, weights) * (count if weights is None else weights.sum()), count
 
     def _lower(self, device: torch.device) -> AbstractContextManager[Any]:
         return nullcontext() if self.kind is None else torch.autocast(device.type, dtype=self.kind)

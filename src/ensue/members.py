@@ -23,6 +23,7 @@ import torch.distributed as dist
 
 from ensue.errors import ConfigError, ModelError
 from ensue.model import Conditions, Training, model_of
+from ensue.objective import Objective
 from ensue.optimisation import apart
 from ensue.prepared import open_training
 from ensue.preparing import write
@@ -62,7 +63,9 @@ def together(model: NeuralModel, training: Training, conditions: Conditions) -> 
     with tempfile.TemporaryDirectory(prefix="ensue-team-") as name:
         place = Path(name)
         write(training, place / DATA)
-        (place / TASK).write_text(json.dumps(_task(model, conditions, threads)), encoding="utf-8")
+        (place / TASK).write_text(
+            json.dumps(_task(model, conditions, threads, training.objective)), encoding="utf-8"
+        )
         members = [_started(place, rank) for rank in range(1, size)]
         try:
             _await(members, place)
@@ -77,7 +80,7 @@ def together(model: NeuralModel, training: Training, conditions: Conditions) -> 
                 member.wait()
 
 
-def _task(model: NeuralModel, conditions: Conditions, threads: int) -> dict[str, Any]:
+def _task(model: NeuralModel, conditions: Conditions, threads: int, objective: Objective) -> dict[str, Any]:
     """What the members need to know, as plain values."""
     plain = ("seed", "device", "max_minutes", "steps", "horizon", "tokens_at_once", "precision", "compile")
     asked = {name: getattr(conditions, name) for name in (*plain, "processes", "checkpoint_minutes")}
@@ -87,6 +90,7 @@ def _task(model: NeuralModel, conditions: Conditions, threads: int) -> dict[str,
         "settings": model.settings(),
         "conditions": asked | {"threads": threads},
         "checkpoints": kept,
+        "objective": objective.to_json(),
     }
 
 
@@ -133,7 +137,7 @@ def _member(place: Path, rank: int) -> None:
     kept = task["checkpoints"]
     conditions = Conditions(**task["conditions"], checkpoints=None if kept is None else Path(kept))
     model: Any = model_of(task["model"], **task["settings"])
-    training = open_training(place / DATA)
+    training = open_training(place / DATA).towards(Objective.learnt(task))
     (place / READY.format(rank)).touch()
     with _meeting(place, rank, conditions.processes), apart(conditions):
         Trainer(model, training, conditions, Team(rank, conditions.processes)).fit()

@@ -58,7 +58,7 @@ def preset(name: str, sequences: Sequences) -> Preset:
     accurate = name == "accurate"
     blocks = (1 if short else 2) * (2 if accurate else 1)
     dropout = 0.4 if short else 0.2
-    tokens = 2048 if sequences.n_targets > 400_000 else 1024
+    tokens = 2048 if sequences.n_places > 400_000 else 1024
     settings: dict[str, Any] = {
         "block": "gated",
         "feed_forward": "swiglu",
@@ -69,7 +69,7 @@ def preset(name: str, sequences: Sequences) -> Preset:
         "prior": "beside",
         "epochs": 60 if accurate else 30,
     }
-    if sequences.n_targets > 100_000:
+    if sequences.n_places > 100_000:
         settings["batch_tokens"] = tokens
     kind = "short" if short else "long"
     histories = f"95 % of the histories have at most {long:.0f} events, which is {kind}"

@@ -20,6 +20,7 @@ from ensue.transitions import (
     check_table,
     counted_pairs,
     largest,
+    least_weight,
     row_shares,
     row_totals,
     transition_counts,
@@ -93,9 +94,9 @@ class Transitions:
         for counts in own if len(own) > 1 or beside is not None else []:
             whole = whole + counts
         whole = whole if beside is None else whole + beside
-        shares = []
+        shares, least = [], least_weight(sequences)
         for table in (*(whole - counts for counts in own), whole):
-            kept = row_shares(counted_pairs(table, window))
+            kept = row_shares(counted_pairs(table, window, least))
             shares.append(largest(kept.astype(np.float32), most))
         stacked = sp.csr_array(sp.vstack(shares, format="csr"))
         return cls(stacked, row_totals(whole), last, decay, fold, hides)
@@ -124,7 +125,8 @@ class Transitions:
         """
         whole = transition_counts(sequences, window)
         whole = whole if more is None else sp.csr_array(whole + more)
-        shares = largest(row_shares(counted_pairs(whole, window)).astype(np.float32), most)
+        kept = counted_pairs(whole, window, least_weight(sequences))
+        shares = largest(row_shares(kept).astype(np.float32), most)
         return cls(sp.csr_array(shares), row_totals(whole), last, decay, hides=hides)
 
     @classmethod

@@ -104,6 +104,8 @@ class Sequences:
         rating: `[E]` ratings, NaN where missing, or None.
         users: `[S]` the user of each sequence, or None where none is known.
         context: `[E]` other columns of the log (the event's type, ...), by name.
+        weight: `[E]` how much each event counts as a target of training, 0 for one that only stands in histories; None
+            where all count alike, which is without an objective.
     """
 
     items: Items
@@ -114,6 +116,7 @@ class Sequences:
     rating: NDArray[np.float32] | None = None
     users: pl.Series | None = None
     context: Context = field(default_factory=dict)
+    weight: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, log: EventLog, catalogue: Catalogue, by: str = "user") -> Sequences:
@@ -155,9 +158,18 @@ class Sequences:
         return np.diff(self.offsets)
 
     @property
-    def n_targets(self) -> int:
-        """Events that have a predecessor in their sequence: what one epoch over all positions trains."""
+    def n_places(self) -> int:
+        """Events that have a predecessor in their sequence: what one epoch reads through."""
         return int(np.maximum(self.lengths - 1, 0).sum())
+
+    @property
+    def n_targets(self) -> int:
+        """Those of them that count as a target: what one epoch over all positions trains."""
+        if self.weight is None:
+            return self.n_places
+        first = np.zeros(len(self.items) + 1, dtype=bool)
+        first[self.offsets] = True
+        return int(np.count_nonzero((self.weight > 0) & ~first[:-1]))
 
     def head(self, n: int) -> Sequences:
         """The first n sequences; the arrays are views.
@@ -176,6 +188,7 @@ class Sequences:
             rating=None if self.rating is None else self.rating[:events],
             users=None if self.users is None else self.users.head(n),
             context={name: values.head(events) for name, values in self.context.items()},
+            weight=None if self.weight is None else self.weight[:events],
         )
 
     def queries(self) -> Queries:

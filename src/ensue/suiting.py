@@ -33,6 +33,9 @@ RULES_LONG, RULES_SHORT = (20, 10, 0.7), (10, 5, 0.5)
 """Window, last items and decay of transitions, by which rules do best on long and on short histories (docs/log.md)."""
 
 
+TYPE = "event"
+"""The column of a log that holds the types of events."""
+
 REPEATS_FEW, EVENTS_LOOKED_AT = 0.01, 1_000_000
 """Below which share of events, of the first so many, items are taken not to come again."""
 
@@ -59,7 +62,9 @@ def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
         model: the network's description; 0, "auto" and None leave a setting open.
         sequences: what it will be trained on.
     """
-    targets = sequences.n_targets
+    targets = sequences.n_places
+    if sequences.weight is not None:
+        yield from _for_the_types(model, sequences)
     if not model.length:
         long = int(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1
         length = min(max(-(-long // 10) * 10, 10), LONGEST)
@@ -77,6 +82,16 @@ def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
     if model.prior != "none":
         yield from _for_the_prior(model, sequences)
     yield from _for_the_catalogue(model, sequences.n_items)
+
+
+def _for_the_types(model: Any, sequences: Sequences) -> Iterator[Choice]:
+    """With an objective, the type of each event is read where there are several."""
+    if TYPE in model.inputs or TYPE not in sequences.context:
+        return
+    number = sequences.context[TYPE].n_unique()
+    if number > 1:
+        why = f"reads the type of each event, since histories hold {number}, and the targets are told from the rest"
+        yield Choice("inputs", (*model.inputs, TYPE), why)
 
 
 def _for_the_prior(model: Any, sequences: Sequences) -> Iterator[Choice]:
@@ -105,12 +120,17 @@ def _for_the_prior(model: Any, sequences: Sequences) -> Iterator[Choice]:
 
 
 def _repeats(sequences: Sequences) -> float:
-    """The share of events, of the first sequences, whose item has been in their sequence before."""
+    """The share of targets, of the first sequences, whose item has been in their sequence before."""
     few = sequences.head(max(int(np.searchsorted(sequences.offsets, EVENTS_LOOKED_AT, side="right")) - 1, 1))
     if len(few.items) == 0:
         return 0.0
     which = np.repeat(np.arange(len(few), dtype=np.int64), few.lengths)
-    return 1 - len(np.unique(which * few.n_items + few.items)) / len(few.items)
+    keys = which * few.n_items + few.items
+    if few.weight is None:
+        return 1 - len(np.unique(keys)) / len(few.items)
+    again = np.ones(len(keys), dtype=bool)
+    again[np.unique(keys, return_index=True)[1]] = False
+    return float(again[few.weight > 0].mean()) if (few.weight > 0).any() else 0.0
 
 
 def _for_the_catalogue(model: Any, items: int) -> Iterator[Choice]:

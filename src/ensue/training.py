@@ -6,7 +6,6 @@ budget. Validation ranks the whole catalogue; the best state is kept, or the mov
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ensue import checkpoints
@@ -31,8 +29,9 @@ from ensue.model import Conditions, Training
 from ensue.optimisation import device_of, load_parameters
 from ensue.prior import Prior
 from ensue.ranking import Recommender
+from ensue.rated_beside import BESIDE
+from ensue.second_head import weight_beside
 from ensue.sequences import Sequences
-from ensue.splits import Examples
 from ensue.stopping import Stop, stoppable
 from ensue.team import ALONE, Team
 from ensue.weighing import weighed
@@ -71,9 +70,14 @@ class Trainer:
     ) -> None:
         self.model, self.training, self.conditions, self.team = model, training, conditions, team
         self.sequences: Sequences = training.sequences
-        if self.sequences.n_targets == 0:
+        if self.sequences.n_places == 0:
             raise ModelError(
                 f"{model.name}: no sequence holds two events, so there is nothing that comes next to learn from."
+            )
+        if self.sequences.n_targets == 0:
+            raise ModelError(
+                f"{model.name}: no target comes after another event ({training.objective.words}), so there is nothing "
+                "to learn from."
             )
         device = device_of(conditions.device)
         domain = domain or model.domain(training)
@@ -82,20 +86,23 @@ class Trainer:
             self.network.load_state_dict(_grown(model.name, self.network.state_dict(), weights))
         self.goes_on = weights is not None
         self.inputs, self.features = domain.inputs, domain.features
+        self.notes = domain.notes(model.name, model.features)
         inside = domain.prior if model.prior == "rules" else None
-        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates, inside)
+        both = weight_beside(model, training) > 0
+        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates or both, inside)
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
         contrasting = None if contrast is None else Contrasting(contrast, feed, self.starts, self.ends)
         self.learner = Learner(self.network, model, feed, conditions, contrasting, team)
         self.horizon = conditions.horizon or model.epochs * sum(1 for _ in self.plan(0))
-        self.answers = rating_facts(self.sequences.rating) if model.rates else {}
+        self.answers = rating_facts(self.sequences.rating) if model.rates or both else {}
+        self.answers = {BESIDE: self.answers} if both else self.answers
         self.judge = Judge.of(training, model.validation_targets, model.rates)
         if model.rates and training.validation is not None and self.judge.examples is None:
             conditions.progress.say(
                 f"{model.name}: no known item of the validation part was rated, so all epochs are trained"
             )
-        self.data = _fingerprint(self.sequences, self.judge.examples, feed)
+        self.data = feed.fingerprint(self.judge.examples)
         self.epoch, self.place, self.count = 0, 0, 0
         self.total = torch.zeros((), device=device)
         self.history: list[dict[str, float]] = []
@@ -114,7 +121,7 @@ class Trainer:
             KeyboardInterrupt: it was told to stop; where checkpoints are kept, its state is.
         """
         self.began = self.kept = time.monotonic()
-        for line in self.model.notes(self.inputs, self.features):
+        for line in self.notes:
             self.conditions.progress.say(line)
         self._resume()
         self.first = self.learner.step
@@ -329,6 +336,7 @@ class Trainer:
             "processes": self.team.size,
             "horizon_asked": self.conditions.horizon,
             "precision": self.conditions.precision,
+            **({"beside": self.training.objective.rating} if self.network.beside is not None else {}),
         }
 
     def _keep(self) -> None:
@@ -385,16 +393,3 @@ def _grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> 
             )
         found[name] = torch.cat([old, new[len(old) :]]) if old.dim() else old
     return found
-
-
-def _fingerprint(sequences: Sequences, validation: Examples | None, feed: Feed) -> str:
-    """What a run learns from and is judged by, as a short text: a checkpoint of other data is not gone on from."""
-    digest = hashlib.sha256()
-    arrays: list[NDArray[Any] | None] = [sequences.items, sequences.offsets, sequences.rating]
-    arrays += [*feed.flat.values(), feed.users, None if feed.prior is None else feed.prior.folds]
-    if validation is not None:
-        arrays += [validation.targets, validation.queries.lengths, validation.target_ratings]
-    for array in (array for array in arrays if array is not None):
-        for begin in range(0, len(array), 2**20):  # never more than a piece of what lies in a file
-            digest.update(np.ascontiguousarray(array[begin : begin + 2**20]).data)
-    return digest.hexdigest()[:16]

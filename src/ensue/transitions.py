@@ -1,6 +1,7 @@
 """What follows what, counted: the table of Markov chains, of sequential rules, and of the prior inside a softmax.
 
-The rule of counting stands here alone: every ordered pair at distance d <= window within a sequence counts 1/d.
+The rule of counting stands here alone: every ordered pair at distance d <= window within a sequence counts 1/d, times
+the weight of the later event as a target, where there is an objective.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ PAIRS_AT_ONCE = 20_000_000
 def transition_counts(sequences: Sequences, window: int, folds: Ints | None = None) -> sp.csr_array:
     """`[N, N]` weighted counts: every ordered pair at distance d <= window adds 1/d to `(earlier, later)`.
 
+    Where events have weights as targets, it adds as many times 1/d; what is no target is followed, and follows nothing.
     The events are read piece by piece, so that what is mapped into memory stays where it is.
 
     Args:
@@ -40,25 +42,38 @@ def transition_counts(sequences: Sequences, window: int, folds: Ints | None = No
         which = np.searchsorted(sequences.offsets, places, side="right") - 1
         after = sequences.offsets[which + 1]
         ahead = np.asarray(sequences.items[begin : places[-1] + window + 1])
-        held: list[tuple[NDArray[Any], NDArray[np.int32], float]] = []
+        weight = None if sequences.weight is None else sequences.weight[begin : places[-1] + window + 1]
+        held: list[tuple[NDArray[Any], NDArray[np.int32], float | NDArray[np.float64]]] = []
         for distance in range(1, window + 1):
             first = np.flatnonzero(places + distance < after)
             if len(first) == 0:
                 break
+            counts: float | NDArray[np.float64] = 1.0 / distance
+            if weight is not None:
+                first = first[weight[first + distance] > 0]
+                counts = weight[first + distance].astype(np.float64) / distance
             earlier = ahead[first] if folds is None else ahead[first] + n * folds[which[first]]
-            held.append((earlier, ahead[first + distance], 1.0 / distance))
+            held.append((earlier, ahead[first + distance], counts))
         if held:
             total = total + _summed(held, total.shape)
     return sp.csr_array(total)
 
 
 def _summed(
-    pairs: list[tuple[NDArray[Any], NDArray[np.int32], float]], shape: tuple[int, ...]
+    pairs: list[tuple[NDArray[Any], NDArray[np.int32], float | NDArray[np.float64]]], shape: tuple[int, ...]
 ) -> sp.csr_array:
     earlier = np.concatenate([a for a, _, _ in pairs])
     later = np.concatenate([b for _, b, _ in pairs])
     weight = np.concatenate([np.full(len(a), w) for a, _, w in pairs])
     return sp.csr_array(sp.coo_array((weight, (earlier, later)), shape=shape))
+
+
+def least_weight(sequences: Sequences) -> float:
+    """The least weight of an event that is a target; 1 where all count alike."""
+    weight = sequences.weight
+    if weight is None or not (weight > 0).any():
+        return 1.0
+    return float(weight[weight > 0].min())
 
 
 def row_shares(counts: sp.csr_array) -> sp.csr_array:
@@ -135,14 +150,15 @@ def check_table(
         )
 
 
-def counted_pairs(counts: sp.csr_array, window: int) -> sp.csr_array:
-    """The entries of a difference of counts that are more than rounding: no pair counts less than 1 / window.
+def counted_pairs(counts: sp.csr_array, window: int, least: float = 1.0) -> sp.csr_array:
+    """The entries of a difference of counts that are more than rounding: no pair counts less than least / window.
 
     Args:
         counts: `[N, N]`.
         window: `W`.
+        least: weight of an event that is a target, see `least_weight`.
     """
-    keep = counts.data > 0.5 / window
+    keep = counts.data > 0.5 * least / window
     kept = np.append(0, np.cumsum(keep))[counts.indptr]
     table = sp.csr_array((counts.data[keep], counts.indices[keep], kept), shape=counts.shape)
     table.sort_indices()

@@ -22,9 +22,11 @@ from ensue.errors import DataError, EnsueError, ModelError
 from ensue.events.log import EventLog
 from ensue.events.shaping import Shape
 from ensue.model import Conditions, Model, Training, model_of
+from ensue.objective import NONE, Objective
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Sequences, unit_column
 from ensue.splits import LEAKS, TEST, TRAIN, Split
+from ensue.suiting import TYPE
 
 NEW = "new event"
 """A column that marks new events while they are sorted in."""
@@ -109,6 +111,8 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     sequences = learnt.get("sequences", {})
     by = sequences.get("by", "user")
     log = Shape.learnt(sequences).apply(log, conditions.progress.say)
+    objective = Objective.learnt(learnt)
+    log = objective.heard(log)
     model = model_of(said["model"], **said["settings"])
     new = _later(log, learnt.get("until"))
     kept = _kept(place) if by == "user" else None
@@ -125,12 +129,13 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
         None if past is None else past.filter(pl.col("item").is_in(items.implode()))
     )  # the rest stays cold
     whole = _joined(usable, new, model)
-    catalogue = _extended(artifact.catalogue, new, whole if not model.goes_on else None)
+    catalogue = _extended(artifact.catalogue, new, None if model.goes_on else whole, objective)
     parts = Parts(said["scoring"], artifact.arrays, artifact.graph, artifact.tables)
     counted = None
     if past is not None and getattr(model, "prior", "none") != "none":
         counted = _counted_only(past, whole, catalogue)
-    fitted = _gone_on(model, parts, whole, catalogue, by, said["exclude_seen"], conditions, counted)
+    seen = said["exclude_seen"]
+    fitted = _gone_on(model, parts, whole, catalogue, by, seen, conditions, counted, objective)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
     facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}
     histories, new_users = None, None
@@ -157,23 +162,30 @@ def _gone_on(
     seen: bool,
     conditions: Conditions,
     counted: Sequences | None = None,
+    objective: Objective = NONE,
 ) -> Recommender:
     """The model that has learnt from a log whose new events are marked, for as long as held out sequences say."""
     marked = log.frame[NEW]
     log = replace(log, frame=log.frame.drop(NEW))
     whole = Training(Sequences.of(log, catalogue, by), catalogue, exclude_seen=seen, counted=counted)
+    whole = whole.towards(objective)
     if not model.goes_on:
         return model.fit(whole, conditions)
     if whole.sequences.n_targets == 0:
-        raise DataError("No new event has one before it, so there is nothing that comes next to learn from.")
+        what = f"target ({objective.words})" if objective else "event"
+        raise DataError(
+            f"No new {what} has one before it, so there is nothing that comes next to learn from."
+        )
     held = _held_out(unit_column(log, by), marked)
     split = Split(
         log, np.where(held, TEST, TRAIN).astype(np.uint8), "a tenth of the new sequences", by, LEAKS
     )
+    split = objective.aimed(split)
     tested = split.part.copy()
     tested[held & ~marked.to_numpy()] = TRAIN  # what was kept is history, and no question
     examples = replace(split, part=tested).examples("test", catalogue)
     part = Training(Sequences.of(split.train, catalogue, by), catalogue, examples, seen, counted)
+    part = part.towards(objective)
     if len(examples) < FEWEST or part.sequences.n_targets == 0:
         conditions.progress.say(
             f"{model.name}: too few new events to find out how long to go on (fewer than {FEWEST} held out)"
@@ -241,8 +253,11 @@ def _without(kept: pl.DataFrame, new: EventLog) -> pl.DataFrame:
     return kept.join(again, on=same, how="anti", maintain_order="left")
 
 
-def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None) -> Catalogue:
-    """The catalogue with new items after its own; events counted are those of a whole log, else old and new ones."""
+def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None, objective: Objective) -> Catalogue:
+    """The catalogue with new items after its own; events counted are those of a whole log, else old and new ones.
+
+    Targets of a whole log are counted where it is learnt from.
+    """
     items = new.frame.select("item").unique(maintain_order=True)
     if new.items is not None:
         items = items.join(new.items, on="item", how="left", maintain_order="left")
@@ -252,9 +267,14 @@ def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None) -> Ca
             "item", *(pl.col(c).cast(known[c].dtype) for c in items.columns[1:] if c in known)
         )
     grown = catalogue.extend(items if known is not None else items.select("item"))
-    counted = new if whole is None else whole
-    counts = np.bincount(grown.encode(counted.frame["item"]), minlength=len(grown))
-    return replace(grown, counts=counts if whole is not None else grown.counts + counts)
+    codes = grown.encode((new if whole is None else whole).frame["item"])
+    counts = np.bincount(codes, minlength=len(grown))
+    if whole is not None:
+        return replace(grown, counts=counts, targets=None)
+    targets = grown.targets
+    if targets is not None:
+        targets = targets + np.bincount(codes, objective.weights_of(new.frame[TYPE]), minlength=len(grown))
+    return replace(grown, counts=grown.counts + counts, targets=targets)
 
 
 def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Reading, Rule, Seed, Targets, Unit, count, folder, gathered, names
+from ensue.cli.options import (
+    Json,
+    Reading,
+    Rule,
+    Seed,
+    TargetEvents,
+    Targets,
+    Unit,
+    count,
+    folder,
+    gathered,
+    names,
+)
+from ensue.errors import ConfigError, EnsueError
 
 if TYPE_CHECKING:
     from ensue.candidates import Candidates
@@ -71,6 +85,7 @@ def evaluate(
             help="Ask for every event that is tested, each user's last, or one drawn. [default: as in the run]"
         ),
     ] = None,
+    target_events: TargetEvents = "",
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: as in training]")] = None,
     metrics: Annotated[
         str, typer.Option(metavar="A,B,...", help="Such as ndcg@10,recall@20,auc. [default: the usual ones]")
@@ -99,6 +114,7 @@ def evaluate(
     from ensue.evaluation import evaluate as measure
     from ensue.expected_ratings import answers_ratings, has_ratings
     from ensue.metrics import DEFAULT, metric
+    from ensue.rated_beside import rated_beside
     from ensue.rating_evaluation import evaluate_ratings
     from ensue.suspicion import probe, suspicions
 
@@ -109,7 +125,7 @@ def evaluate(
     for line in log.reading.lines():
         shown.say(line)
     learnt = recommender.facts.get("learnt") or {}
-    parts, warning = tested(log, learnt, split, by, shown.say)
+    parts, warning = tested(log, learnt, split, by, shown.say, names(target_events))
     if warning:
         shown.say(f"warning: {warning}")
     kind = learnt.get("targets", Targets.successive.value) if targets is None else targets.value
@@ -130,10 +146,11 @@ def evaluate(
     odd = probe(recommender, asked, ladder.reads(recommender))
     odd += suspicions(found) if chosen is None else ()  # few candidates are easily told from the target
     rated = None
-    if answers_ratings(recommender) and asked.target_ratings is not None:
+    rates = recommender if answers_ratings(recommender) else rated_beside(recommender)
+    if rates is not None and asked.target_ratings is not None:
         before = parts.before_test
         known = before if has_ratings(before) else None
-        rated = evaluate_ratings(recommender, asked, training=known, seed=seed, progress=shown)
+        rated = evaluate_ratings(rates, asked, training=known, seed=seed, progress=shown)
     if as_json:
         warnings = [warning, "" if found.sampled is None else str(found.sampled)]
         ratings = None if rated is None else rated.to_json()
@@ -155,7 +172,6 @@ def _candidates(
         DataError: the file is not one of candidates for what is asked.
     """
     from ensue.candidates import Candidates
-    from ensue.errors import ConfigError
 
     number, path = drawing.sampled, drawing.candidates
     if path is not None and path.exists():
@@ -185,6 +201,7 @@ def tested(
     rule: Rule | None,
     by: Unit | None,
     say: Callable[[str], None],
+    targets: Sequence[str],
 ) -> tuple[Split, str]:
     """Which events are tested, and a warning if the model may have learnt from some of them.
 
@@ -194,33 +211,45 @@ def tested(
         rule: the split asked for, if any.
         by: what a sequence is, if it was said.
         say: is told how the log is treated: as that of the training was.
+        targets: types of events that are asked for; none takes those of the training.
     """
     import numpy as np
 
     from ensue.events.audit import audit
     from ensue.events.shaping import Shape
+    from ensue.objective import Objective
     from ensue.splits import TEST, Split, check, split_as
 
     sequences = learnt.get("sequences", {})
     unit = by.value if by is not None else sequences.get("by", "user")
     log = Shape.learnt(sequences).apply(log, say)
-    same = learnt.get("log") == log.fingerprint()
-    used = learnt.get("split") if same else None
+    objective = Objective.learnt(learnt)
+    if targets:
+        objective = replace(objective, targets=tuple(targets))
+        if faults := objective.faults():
+            raise ConfigError(faults[0])
+    objective.check(log)
+    heard = objective.heard(log)
+    used = learnt.get("split")
+    if used and used["rule"] == "friends" and not heard.has_time:
+        with suppress(EnsueError):  # the log of such a split has its events in an order of its own
+            heard = split_as(heard, used, unit).log
+    used = used if learnt.get("log") == heard.fingerprint() else None
     name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule and rule.value
     if name and not (used and used["rule"] == name):
-        parts = split_as(log, {"rule": name}, unit)
-        return parts, _overlap(log, learnt, parts.part == TEST)
+        parts = objective.split(log, {"rule": name}, unit)
+        return parts, _overlap(parts.log, learnt, parts.part == TEST)
     if used:
-        return split_as(log, used, unit), ""
+        return objective.split(log, used, unit), ""
     until = learnt.get("until")
     if until is not None and log.has_time:
         later = (log.frame["time"] > datetime.fromisoformat(until)).to_numpy()
         if later.any():
             part = np.where(later, TEST, 0).astype(np.uint8)
             after = Split(log, part, f"events after {until}, where the model's training ends", unit)
-            return after, "; ".join(check(after))
-    part = np.full(log.n_events, TEST, dtype=np.uint8)
-    return Split(log, part, "every event", unit), _overlap(log, learnt, part == TEST)
+            return objective.aimed(after), "; ".join(check(after))
+    whole = objective.aimed(Split(log, np.full(log.n_events, TEST, dtype=np.uint8), "every event", unit))
+    return whole, _overlap(whole.log, learnt, whole.part == TEST)
 
 
 def _overlap(log: EventLog, learnt: Mapping[str, Any], tested: Any) -> str:

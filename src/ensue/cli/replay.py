@@ -67,7 +67,7 @@ def replay(
     answering = served(run, Rules(), Availability())
     events = _log(run, log, reading, shown.say)
     learnt = answering.recommender.facts.get("learnt") or {}
-    parts, warning = tested(events, learnt, split, by, shown.say)
+    parts, warning = tested(events, learnt, split, by, shown.say, ())
     if warning:
         shown.say(f"warning: {warning}")
     found = drive(

@@ -1,4 +1,4 @@
-"""Options that say what is done with a log before anything is learnt from it."""
+"""Options that say what is done with a log before anything is learnt from it, and what is predicted from what."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import count, names
+from ensue.cli.options import TargetEvents, count, names
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensue.events.shaping import Shape
+    from ensue.objective import Objective
 
 
 class Duplicates(StrEnum):
@@ -121,6 +122,58 @@ class Shaping:
 
         sequences = {"sequences": {"session_gap": session_gap}}
         return experiment_of({**sequences, **self.content()}, "The command line").shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aiming:
+    """What is predicted from what."""
+
+    target_events: TargetEvents = ""
+    input_events: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...", help="Event types that stand in histories, targets among them. [default: all]"
+        ),
+    ] = ""
+    event_weights: Annotated[
+        str,
+        typer.Option(
+            metavar="A=WEIGHT,...",
+            help="How much types count in training, such as view=0.2. [default: 1 for targets, else 0]",
+        ),
+    ] = ""
+
+    def aims(self) -> dict[str, Any]:
+        """What was given, as the table `[objective]` of an experiment file.
+
+        Raises:
+            ConfigError: a weight is no number.
+        """
+        weights: dict[str, float] = {}
+        for text in names(self.event_weights):
+            name, _, value = text.rpartition("=")
+            try:
+                weights[name.strip()] = float(value)
+            except ValueError:
+                name = ""
+            if not name:
+                raise ConfigError(f"--event-weights: '{text}' is not TYPE=WEIGHT, such as view=0.2.")
+        given = {
+            "inputs": names(self.input_events),
+            "targets": names(self.target_events),
+            "weights": weights,
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def objective(self) -> Objective:
+        """What was given, checked.
+
+        Raises:
+            ConfigError: something cannot be; all faults are listed.
+        """
+        from ensue.experiment import experiment_of
+
+        return experiment_of({"objective": self.aims()}, "The command line").objective
 
 
 def _rating(text: str) -> float:

@@ -25,7 +25,7 @@ from ensue.cli.options import (
     number,
     settings,
 )
-from ensue.cli.shaping import Shaping
+from ensue.cli.shaping import Aiming, Shaping
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,14 +33,17 @@ if TYPE_CHECKING:
     from ensue.events.filtering import Filters
     from ensue.events.log import EventLog
     from ensue.model import Conditions, Model, Training
+    from ensue.objective import Objective
     from ensue.ranking import Recommender
     from ensue.sequences import Sequences
+    from ensue.splits import Split
 
 
 @gathered
 def train(
     source: Source,
     shaping: Shaping,
+    aiming: Aiming,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="Which model, see `ensue models`. [default: the preset's]")
     ] = "",
@@ -103,7 +106,7 @@ def train(
     from ensue.experiment import described_model
     from ensue.model import Conditions, Training
 
-    shown, shape = progress.shown(), shaping.shape(session_gap)
+    shown, shape, objective = progress.shown(), shaping.shape(session_gap), aiming.objective()
     own = settings(settings_ or [])
     if not model and preset is None:
         raise ConfigError(
@@ -122,6 +125,11 @@ def train(
         compile=compiled,
     )
     if prepared.is_prepared(source.log):
+        if objective:
+            raise ConfigError(
+                f"{source.log} is prepared data, whose events are all learnt alike: train towards "
+                f"{objective.words} from the log itself."
+            )
         training, learnt = _opened(source, shaping, by, session_gap, exclude_seen, shown.say)
         described, minutes = _described(model, preset, own, training.sequences, shown.say)
         if max_minutes is None:
@@ -136,16 +144,25 @@ def train(
         log = shape.apply(log, shown.say)
         found = audit(log, by.value)
         seen = bool(found.advised("exclude_seen")) if exclude_seen is None else exclude_seen
+        if objective:
+            objective.check(log)
+            for line in objective.lines(log):
+                shown.say(line)
+            if exclude_seen is None and objective.typed:
+                seen, why = objective.exclusion(log, by.value)
+                shown.say(f"objective: exclude_seen = {str(seen).lower()}, since {why}")
+            log = objective.heard(log)
         fitted = shape.filters.fit(log)
         for line in fitted.lines():
             shown.say(line)
         kept = fitted.learnt_from(log)
-        whole = Training.of(kept, found.by, seen)
+        whole = Training.of(kept, found.by, seen, objective)
         described, minutes = _described(model, preset, own, whole.sequences, shown.say)
         if max_minutes is None:
             conditions = replace(conditions, max_minutes=minutes)
         recommender = _fit(described, log, shape.filters, found, whole, conditions)
-        learnt = ladder.learnt(log, log, shape.said(by.value)) | {"events": kept.n_events}
+        learnt = ladder.learnt(log, log, shape.said(by.value), objective=objective)
+        learnt |= {"events": kept.n_events}
         events, last = kept.n_events, kept.frame["item"].tail(2).to_list()
     folder = Path(out or f"trained/{described.name}")
     artifacts.save(recommender, folder, facts={"learnt": learnt})
@@ -236,8 +253,9 @@ def _fit(
 
     if "patience" not in model.settings():
         return model.fit(whole, conditions)
-    parts = _parts(log, found)
-    training = Training.of(filters.fit(parts.train).learnt_from(parts.train), found.by, whole.exclude_seen)
+    parts = _parts(log, found, whole.objective)
+    kept = filters.fit(parts.train).learnt_from(parts.train)
+    training = Training.of(kept, found.by, whole.exclude_seen, whole.objective)
     validation = parts.examples("test", training.catalogue)
     if not len(validation):
         conditions.progress.say("no event is left to stop early on: the network trains for all its epochs")
@@ -250,13 +268,10 @@ def _fit(
     return refit(model, first, whole, _in(conditions, "whole"))
 
 
-def _parts(log: EventLog, found: Audit) -> Any:
+def _parts(log: EventLog, found: Audit, objective: Objective) -> Split:
     """The log in two: what a first fit learns from, and what it stops early on (the test part of a split)."""
-    from ensue.splits import last_out, temporal
-
-    if found.advised("split") == "temporal":
-        return temporal(log, test=0.1, validation=0.0, by=found.by)
-    return last_out(log, validation=False, by=found.by)
+    rule = "temporal" if found.advised("split") == "temporal" else "last"
+    return objective.split(log, {"rule": rule, "test": 0.1, "validation": 0.0}, found.by)
 
 
 def _in(conditions: Conditions, name: str) -> Conditions:

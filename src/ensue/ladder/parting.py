@@ -9,7 +9,7 @@ from ensue.events.audit import Audit, audit
 from ensue.events.log import EventLog
 from ensue.experiment import DEFAULT_LADDER, Experiment
 from ensue.progress import Progress
-from ensue.splits import Split, split_as
+from ensue.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class Parted:
 
     Attributes:
         experiment: with every automatic choice made.
-        log: as it is learnt from and tested on.
+        log: all events, shaped; the split holds those that are learnt from and tested on.
         audit: what that log is.
         split: which events are which part.
     """
@@ -48,8 +48,13 @@ def parted(experiment: Experiment, log: EventLog, progress: Progress) -> Parted:
     found = audit(log, by)
     for line in found.lines():
         progress.say(line)
-    experiment = settled(experiment, found)
-    parts = split_as(log, asdict(experiment.split), by)
+    objective = experiment.objective
+    if objective:
+        objective.check(log)
+        for line in objective.lines(log):
+            progress.say(line)
+    experiment = settled(experiment, found, log, progress)
+    parts = objective.split(log, asdict(experiment.split), by)
     progress.say(
         f"split: {parts.name}; " + ", ".join(f"{size:,} {name}" for name, size in parts.sizes.items())
     )
@@ -58,23 +63,27 @@ def parted(experiment: Experiment, log: EventLog, progress: Progress) -> Parted:
     return Parted(experiment, log, found, parts)
 
 
-def settled(experiment: Experiment, found: Audit) -> Experiment:
+def settled(experiment: Experiment, found: Audit, log: EventLog, progress: Progress) -> Experiment:
     """The experiment with every automatic choice made.
 
     Args:
         experiment: as it was asked for.
         found: the audit of its log.
+        log: what was audited; an objective goes by its targets, and not by all events.
+        progress: is told what is chosen otherwise than by the audit.
     """
     models = experiment.models or {name: {} for name in DEFAULT_LADDER}
     chosen = "temporal" if experiment.split.windows else found.advised("split")
     rule: Any = chosen if experiment.split.rule == "auto" else experiment.split.rule
     seen = experiment.evaluation.exclude_seen
+    if seen == "auto":
+        seen = bool(found.advised("exclude_seen"))
+        if experiment.objective.typed:
+            seen, why = experiment.objective.exclusion(log, experiment.sequences.by)
+            progress.say(f"objective: exclude_seen = {str(seen).lower()}, since {why}")
     return replace(
         experiment,
         models=models,
         split=replace(experiment.split, rule=rule),
-        evaluation=replace(
-            experiment.evaluation,
-            exclude_seen=bool(found.advised("exclude_seen")) if seen == "auto" else seen,
-        ),
+        evaluation=replace(experiment.evaluation, exclude_seen=seen),
     )

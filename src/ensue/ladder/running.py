@@ -24,6 +24,7 @@ from ensue.ladder.rungs import rung
 from ensue.progress import Progress, Silent
 from ensue.run_folder import FIGURES, HISTORIES, MODELS, RESULTS
 from ensue.splits import TEST, Split
+from ensue.suiting import TYPE
 
 
 def run(
@@ -66,7 +67,7 @@ def run(
     best = _best(rungs)
     outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, filtered)
     if experiment.keep_histories:
-        _kept(log, rungs, by).write_parquet(folder / HISTORIES)
+        _kept(parts.log, rungs, by, experiment.objective.typed).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
     content = {**outcome.to_json(), "samples": _samples(outcome), "made": reporting.provenance()}
     (folder / RESULTS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -133,12 +134,13 @@ def _clear(folder: Path, experiment: Experiment) -> None:
             shutil.rmtree(place)
 
 
-def _kept(log: EventLog, rungs: list[Rung], by: str) -> pl.DataFrame:
+def _kept(log: EventLog, rungs: list[Rung], by: str, typed: bool) -> pl.DataFrame:
     """What a run keeps of its users' histories: items, times, and what its models read beside them; nothing more.
 
-    Times tell, when new events come, which of them are new.
+    Times tell, when new events come, which of them are new. With an objective, types tell which of them are targets.
     """
     wanted = {name for rung in rungs for name in rung.reads} | {"session" if by == "session" else TIME}
+    wanted |= {TYPE} if typed else set()
     known = set(log.columns) - (set() if log.has_time else {TIME})
     return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
 

@@ -55,7 +55,7 @@ def replay(
 
     Args:
         model: as it is served, or the folder of a run, whose best model it is, or of a model.
-        over: every event of its test part is a target; of a log, every event.
+        over: every event of its test part is a target; of a log, every event that the model's objective asks for.
         k: cut-off of recall, NDCG and MRR.
         available: ask a second time with the items withdrawn that had not come yet.
         limit: questions at most, evenly spread over all; 0 asks all.
@@ -71,7 +71,7 @@ def replay(
         StateError: the store cannot be used.
     """
     answering = model if isinstance(model, Served) else served(model, Rules(), Availability())
-    split = over if isinstance(over, Split) else _whole(over, answering.by)
+    split = over if isinstance(over, Split) else answering.objective.aimed(_whole(over, answering.by))
     told = progress or Silent()
     recommender = answering.recommender
     if checked_k(k) < 1 or limit < 0:
@@ -233,7 +233,8 @@ def _walk(
             who = asked.who[place]
             began = clock.perf_counter()
             history = store.history(user=who) if by_user else store.history(session=who)
-            question = history.question(who if by_user else None, asked.at[place], answering.reads)
+            told = history.question(who if by_user else None, asked.at[place], answering.reads)
+            question = answering.objective.question(told)
             slate, _ = recommend(recommender, plain, question, depth)
             seconds[place] = clock.perf_counter() - began
             lengths[place] = len(history)

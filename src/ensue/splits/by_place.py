@@ -6,20 +6,33 @@ They let events of one user that lie after the test events of another into train
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensue.errors import ConfigError
 from ensue.events.baskets import baskets
 from ensue.events.log import EventLog
 from ensue.sequences import units
-from ensue.splits.parts import LEAKS, TEST, TRAIN, VALIDATION, Split
+from ensue.splits.parts import LEAKS, TEST, TRAIN, UNUSED, VALIDATION, Split
 from ensue.splits.shares import checked_share
 
 
-def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Split:
+def last_out(
+    log: EventLog, *, validation: bool = True, by: str = "user", only: NDArray[np.bool_] | None = None
+) -> Split:
     """The last event of each sequence is the test, the one before it the validation.
 
     A sequence of two events gives a test and no validation; a sequence of one stays in training.
+
+    Args:
+        log: the events.
+        validation: whether there is one.
+        by: what a sequence is.
+        only: `[E]` events that can be asked for; None takes all. The last of these in each sequence is the test, and
+            the one before it the validation. What lies between the two is learnt from with the validation, and what
+            comes after the test is unused. A sequence without a target after its first event stays in training.
     """
+    if only is not None:
+        return _last_of_some(log, validation, by, only)
     unit = units(log, by)
     lengths, ends = np.diff(unit.offsets), unit.offsets[1:]
     part = np.zeros(log.n_events, dtype=np.uint8)
@@ -28,6 +41,29 @@ def last_out(log: EventLog, *, validation: bool = True, by: str = "user") -> Spl
         part[unit.order[ends[lengths >= 3] - 2]] = VALIDATION
     short = int((lengths < 2).sum())
     return Split(log, part, "leave last out", by, LEAKS, short_notes("last", short, len(lengths), by), short)
+
+
+def _last_of_some(log: EventLog, validation: bool, by: str, only: NDArray[np.bool_]) -> Split:
+    """`last_out` where some events alone can be asked for."""
+    unit = units(log, by)
+    lengths = np.diff(unit.offsets)
+    can = only[unit.order].copy()
+    can[unit.offsets[:-1]] = False  # what has no history
+    sequence = np.repeat(np.arange(len(lengths)), lengths)
+    # how many such events come at a place of the sequence, or after it
+    passed = np.concatenate([[0], np.cumsum(can)])
+    left = passed[unit.offsets[1:]][sequence] - passed[:-1]
+    number = (passed[unit.offsets[1:]] - passed[unit.offsets[:-1]])[sequence]
+    codes = np.full(log.n_events, TRAIN, dtype=np.uint8)
+    codes[(number > 0) & (left == 0)] = UNUSED
+    if validation:
+        codes[(number > 1) & (left == 1) | can & (left == 2)] = VALIDATION
+    codes[can & (left == 1)] = TEST
+    part = np.empty(log.n_events, dtype=np.uint8)
+    part[unit.order] = codes
+    short = int((passed[unit.offsets[1:]] == passed[unit.offsets[:-1]]).sum())
+    told = f"{short} of {len(lengths)} {by}s hold no target after their first event and are not tested"
+    return Split(log, part, "leave last target out", by, LEAKS, (told,) if short else (), short)
 
 
 def short_notes(rule: str, short: int, sequences: int, by: str) -> tuple[str, ...]:

@@ -126,7 +126,8 @@ def learnt_from(parts: Parted) -> Training:
     train, filters = seen.train, experiment.filters
     if filters.fitted:
         train = filters.fit(train).learnt_from(train)
-    training = Training.of(train, experiment.sequences.by, bool(experiment.evaluation.exclude_seen))
+    exclude_seen = bool(experiment.evaluation.exclude_seen)
+    training = Training.of(train, experiment.sequences.by, exclude_seen, experiment.objective)
     validation = seen.examples("validation", training.catalogue, experiment.evaluation.targets)
     if not len(validation):
         raise DataError(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensue.errors import ModelError
 from ensue.model import Training
+from ensue.objective import Objective
 from ensue.prepared import open_training
 from ensue.preparing import write
 from ensue.tuning.search import Search
@@ -86,6 +87,7 @@ def together(
         asked = 0 if training.validation is None else len(training.validation)
         write(training, place / DATA, validation_targets=asked)
         task = {"folder": str(folder.resolve()), "models": models, "terms": asdict(terms)}
+        task["objective"] = training.objective.to_json()
         (place / TASK).write_text(json.dumps(task), encoding="utf-8")
         team, losses = [started(place, number) for number in range(size)], 0
         try:
@@ -146,7 +148,8 @@ def main(place: Path, number: int) -> None:
     folder = Path(task["folder"])
     with opened(folder) as study:
         search = Search.of(task["models"])
-        work(folder, study, search, open_training(place / DATA), Terms(**task["terms"]), number)
+        training = open_training(place / DATA).towards(Objective.learnt(task))
+        work(folder, study, search, training, Terms(**task["terms"]), number)
 
 
 def _with_parent() -> None:

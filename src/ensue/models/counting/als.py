@@ -84,9 +84,10 @@ class ALS(Model):
 
         Raises:
             MissingExtraError: the library implicit is not installed.
+            ModelError: there is an objective.
         """
         scoring = FactorScoring(
-            self._fitted(training.sequences, conditions),
+            self._fitted(training.alike(self.name), conditions),
             self.regularization,
             self.alpha,
             self.last,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ensue.batching import Ints, Items
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError
-from ensue.models.counting.transitions import entries
+from ensue.models.counting.transitions import entries, stored_counts
 from ensue.ranking import POPULARITY_SHARE, Parts, Scores
 from ensue.sequences import Queries, Sequences
 from ensue.transitions import check_table
@@ -42,23 +42,26 @@ def chain(sequences: Sequences, order: int, continuation: bool) -> Chain:
         sequences: training sequences; no context reaches over the end of one.
         order: the most items of a context.
         continuation: all but the longest contexts count distinct predecessors (an item, or the beginning of a
-            sequence) instead of events.
+            sequence) instead of events; not with an objective.
     """
     n = sequences.n_items
     item = sequences.items.astype(np.int64)
     place = np.arange(len(item)) - np.repeat(sequences.offsets[:-1], sequences.lengths)
     run, runs = item, n  # the run of `length` items that ends at each event, as a number below `runs`
-    keys, counts = [], [np.bincount(item, minlength=n)]
+    weight = sequences.weight
+    keys, counts = [], [np.bincount(item, weight, minlength=n)]
     for length in range(1, order + 1):
         ends = np.flatnonzero(place >= length)
         wanted = run[ends - 1] * n + item[ends]
-        if length == order and not continuation:
+        if length == order and not continuation and weight is None:
             found, count = np.unique(wanted, return_counts=True)  # quicker, and all that is needed
             first = inverse = np.zeros(0, dtype=np.int64)
         else:
             found, first, inverse, count = np.unique(
                 wanted, return_index=True, return_inverse=True, return_counts=True
             )
+        if weight is not None:  # a run that ends with no target counts nothing, and is a context nonetheless
+            count = np.bincount(inverse, weight[ends], minlength=len(found))
         if continuation:
             counts[-1] = _predecessors(run, runs, run[ends[first]], place == length - 1)
         keys.append((found, runs))
@@ -102,6 +105,7 @@ class ChainScoring:
         shares: the tables with `max(count - discount, 0) / total of the row`.
         passed: for each table and row, the weight of the shorter context's answer.
         keys: for each table but the last, `row x N + column` of its entries, ascending.
+        followed: for each table and row, whether anything that counts followed.
     """
 
     chain: Chain
@@ -109,6 +113,7 @@ class ChainScoring:
     shares: tuple[sp.csr_array, ...]
     passed: tuple[Floats, ...]
     keys: tuple[Ints, ...]
+    followed: tuple[NDArray[np.bool_], ...]
 
     @property
     def scores_are(self) -> str | None:
@@ -118,17 +123,23 @@ class ChainScoring:
     @classmethod
     def of(cls, chain: Chain, discount: float) -> ChainScoring:
         """The scoring of these counts."""
-        shares, passed, keys = [], [], []
+        shares, passed, keys, followed = [], [], [], []
         for table in chain.tables:
             total = np.asarray(table.sum(axis=1)).ravel()
             different = np.diff(table.indptr)
-            share = np.maximum(table.data - discount, 0.0) / np.repeat(total, different)
+            seen = np.where(total > 0, total, 1.0)
+            share = np.maximum(table.data - discount, 0.0) / np.repeat(seen, different)
             shares.append(sp.csr_array((share, table.indices, table.indptr), shape=table.shape))
-            seen = np.maximum(total, 1.0)
-            passed.append(discount * different / seen if discount else np.full(len(total), POPULARITY_SHARE))
+            given: Floats = (discount * different).astype(np.float64)
+            if (table.data < discount).any():  # a count gives up no more than it is
+                less = np.minimum(table.data, discount)
+                summed = sp.csr_array((less, table.indices, table.indptr), table.shape).sum(axis=1)
+                given = np.asarray(summed, dtype=np.float64).ravel()
+            passed.append(given / seen if discount else np.full(len(total), POPULARITY_SHARE))
+            followed.append(total > 0)
             rows = np.repeat(np.arange(table.shape[0], dtype=np.int64), different)
             keys.append(rows * table.shape[1] + table.indices)
-        return cls(chain, discount, tuple(shares), tuple(passed), tuple(keys))
+        return cls(chain, discount, tuple(shares), tuple(passed), tuple(keys), tuple(followed))
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float64 scores; probabilities if counts are discounted."""
@@ -178,7 +189,7 @@ class ChainScoring:
         for level in reversed(range(len(self.shares))):
             row = self._context(recent[:, : level + 1])
             seen = np.flatnonzero(row >= 0)
-            seen = seen[np.diff(self.shares[level].indptr)[row[seen]] > 0]
+            seen = seen[self.followed[level][row[seen]]]
             yield level + 1, seen, row[seen], weight[seen]
             unseen = 1.0 if level or self.discount else POPULARITY_SHARE
             passed = np.full(len(queries), unseen)
@@ -205,7 +216,7 @@ class ChainScoring:
         """The counts; shares are worked out anew from them."""
         arrays: dict[str, NDArray[np.generic]] = {"items": self.chain.items}
         for level, table in enumerate(self.chain.tables, 1):
-            arrays[f"{level}.counts"] = table.data.astype(np.int32)
+            arrays[f"{level}.counts"] = stored_counts(table.data)
             arrays[f"{level}.indices"] = table.indices.astype(np.int32)
             arrays[f"{level}.indptr"] = table.indptr.astype(np.int64)
         return Parts({"order": len(self.chain.tables), "discount": self.discount}, arrays)

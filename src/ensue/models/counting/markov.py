@@ -61,8 +61,14 @@ class Markov(Model):
             )
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """The chain of the training sequences; no context reaches over the end of one."""
-        counted = chain(training.sequences, self.order, self.continuation)
+        """The chain of the training sequences; no context reaches over the end of one.
+
+        Raises:
+            ModelError: places are to be counted with an objective, which weighs events.
+        """
+        plain = "take continuation = false"
+        sequences = training.alike(self.name, plain) if self.continuation else training.sequences
+        counted = chain(sequences, self.order, self.continuation)
         scoring = ChainScoring.of(counted, self.discount)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 

@@ -13,7 +13,7 @@ from ensue.batching import Ints, Items, ranges
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.model import Conditions, Model, Training
-from ensue.models.counting.transitions import entries
+from ensue.models.counting.transitions import entries, stored_counts
 from ensue.ranking import Parts, Recommender, Scores
 from ensue.sequences import MISSING_TIME, Queries
 from ensue.spaces import Real, Space
@@ -82,13 +82,15 @@ class MarkovTime(Model):
         n = sequences.n_items
         ends = np.repeat(sequences.offsets[1:], sequences.lengths)
         first = np.flatnonzero(np.arange(len(ends)) + 1 < ends)
+        count = np.ones(len(first))
+        if sequences.weight is not None:  # what is no target is followed, and follows nothing
+            first = first[sequences.weight[first + 1] > 0]
+            count = sequences.weight[first + 1].astype(np.float64)
         gaps = doublings(sequences.time[first + 1] - sequences.time[first])
         buckets = np.floor(gaps / self.bucket).astype(np.int64)
         n_buckets = int(buckets.max(initial=0)) + 1
         kept, row = np.unique(sequences.items[first] * np.int64(n_buckets) + buckets, return_inverse=True)
-        counts = sp.csr_array(
-            sp.coo_array((np.ones(len(first)), (row, sequences.items[first + 1])), shape=(len(kept), n))
-        )
+        counts = sp.csr_array(sp.coo_array((count, (row, sequences.items[first + 1])), shape=(len(kept), n)))
         scoring = GapScoring(
             counts,
             np.searchsorted(kept // n_buckets, np.arange(n + 1)),
@@ -186,7 +188,7 @@ class GapScoring:
     def parts(self) -> Parts:
         """The counts as arrays."""
         arrays: dict[str, NDArray[np.generic]] = {
-            "counts": self.counts.data.astype(np.int32),
+            "counts": stored_counts(self.counts.data),
             "indices": self.counts.indices.astype(np.int32),
             "indptr": self.counts.indptr.astype(np.int64),
             "offsets": self.offsets.astype(np.int64),

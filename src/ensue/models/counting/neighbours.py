@@ -34,6 +34,8 @@ class Neighbours(Model):
     most similar others are kept, the more frequent of equals; the score of b is the sum over the last items of
     `decay^j x similarity(item, b)`, with j = 0 for the most recent. Items without a score are ordered by popularity.
 
+    With an objective, the closeness of b counts as much as its event does as a target, and n(b) counts targets.
+
     With fade=1, backward=1 and a window as long as the longest sequence, and no item twice in a sequence, the
     similarity is the cosine between the items' vectors over sequences, as published.
 
@@ -86,13 +88,17 @@ class Neighbours(Model):
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The neighbours of every item, worked out block by block of items."""
-        frequent = np.sqrt(np.bincount(training.sequences.items, minlength=training.sequences.n_items))
+        items, weight, n = training.sequences.items, training.sequences.weight, training.sequences.n_items
+        frequent = np.sqrt(np.bincount(items, minlength=n))
+        sought = frequent if weight is None else np.sqrt(np.bincount(items, weight, minlength=n))
         blocks = []
         for begin, closeness in close_pairs(training.sequences, self.window, self.fade, self.backward):
             rows = np.repeat(np.arange(begin, begin + closeness.shape[0]), np.diff(closeness.indptr))
             others = rows != closeness.indices
-            scale = frequent[rows] * frequent[closeness.indices] + self.shrinkage
-            closeness.data = np.where(others, closeness.data / scale, 0.0)
+            scale = frequent[rows] * sought[closeness.indices] + self.shrinkage
+            closeness.data = np.where(
+                others & (scale > 0), closeness.data / np.where(scale > 0, scale, 1), 0.0
+            )
             blocks.append(largest(closeness, self.neighbours))
         table = sp.csr_array(sp.vstack(blocks, format="csr"))
         scoring = TransitionScoring(table, self.last, self.decay, training.catalogue.share)
@@ -131,6 +137,8 @@ def close_pairs(
         items = sequences.items[np.minimum(np.maximum(places, 0), size - 1)][held]
         pairs = np.concatenate([[0], np.cumsum(held.sum(axis=1))])[begins[first : after + 1] - begins[first]]
         weights = np.broadcast_to(weight, held.shape)[held]
+        if sequences.weight is not None:
+            weights = weights * sequences.weight[np.minimum(np.maximum(places, 0), size - 1)][held]
         repeated = sp.csr_array((weights, items, pairs), shape=(after - first, n))
         yield first, sp.csr_array(repeated @ same)  # sums what is repeated, without a sort
 

@@ -90,16 +90,18 @@ class Popular(Model):
             )
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """The shares of the training events.
+        """The shares of the training events, or of the targets among them.
 
         Raises:
-            ModelError: the column is not there.
+            ModelError: the column is not there, or groups are asked for with an objective.
         """
         scoring: PopularScoring | CategoryScoring | SegmentScoring
+        plain = "leave category and segment out"
         if self.category:
+            training.alike(self.name, plain)
             scoring = CategoryScoring.of(training.catalogue, self.category)
         elif self.segment:
-            scoring = SegmentScoring.of(training.sequences, training.catalogue, self.segment)
+            scoring = SegmentScoring.of(training.alike(self.name, plain), training.catalogue, self.segment)
         else:
             scoring = PopularScoring(training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
@@ -145,8 +147,11 @@ class Recent(Model):
                 "recent: this log has no times, so nothing in it is recent; leave this model out."
             )
         late = (sequences.time.max() - sequences.time) / MICROSECONDS_A_DAY < self.days
-        counts = np.bincount(sequences.items[late], minlength=sequences.n_items)
-        scoring = PopularScoring(counts / counts.sum() + POPULARITY_SHARE * training.catalogue.share)
+        weight = None if sequences.weight is None else sequences.weight[late]
+        counts = np.bincount(sequences.items[late], weight, minlength=sequences.n_items)
+        scoring = PopularScoring(
+            counts / max(counts.sum(), 1e-9) + POPULARITY_SHARE * training.catalogue.share
+        )
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
     def restore(self, parts: Parts, catalogue: Catalogue) -> PopularScoring:

@@ -78,7 +78,7 @@ class VSKNN(Model):
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The training sequences, indexed."""
         scoring = VectorScoring(
-            self, SessionIndex.of(training.sequences, self.sample), training.catalogue.share
+            self, SessionIndex.of(training.alike(self.name), self.sample), training.catalogue.share
         )
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
@@ -155,7 +155,7 @@ class STAN(Model):
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The training sequences, indexed."""
         scoring = StanScoring(
-            self, SessionIndex.of(training.sequences, self.sample), training.catalogue.share
+            self, SessionIndex.of(training.alike(self.name), self.sample), training.catalogue.share
         )
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 

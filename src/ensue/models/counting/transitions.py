@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -101,6 +102,12 @@ def entries(table: sp.csr_array, rows: Ints | Items, columns: Ints | Items) -> N
     which, places = ranges(offsets[rows], offsets[rows + 1])
     found = table.indices[places] == columns[which]
     return np.bincount(which[found], table.data[places[found]], minlength=len(rows)).astype(np.float64)
+
+
+def stored_counts(counts: NDArray[np.float64]) -> NDArray[Any]:
+    """Counts as they are stored: whole numbers, unless weights of targets have made them others."""
+    whole = counts.astype(np.int32)
+    return whole if np.array_equal(whole, counts) else counts
 
 
 def row_blocks(costs: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
