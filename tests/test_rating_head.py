@@ -81,3 +81,46 @@ def test_what_cannot_be_learnt_is_told(ring_log: EventLog) -> None:
         model_of("bert4rec", loss="mean-squared-error")
     with pytest.raises(ModelError, match="300 different ratings, too many to be levels"):
         RatingHead(rating_loss_of("ordinal-cross-entropy"), np.arange(300, dtype=np.float32))
+
+
+def test_a_user_who_rates_high_is_learnt_from_the_state_alone(training: Training) -> None:
+    """The lean of a state is added to the scores of all items alike, in training and where it is asked."""
+    rating = np.arange(1, 6, dtype=np.float32)
+    head = RatingHead(rating_loss_of("mean-squared-error"), rating, 3)
+    states = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+    assert torch.equal(head.leaning(states), torch.zeros(2, 1)), "before training nobody leans"
+    assert head.lean is not None
+    with torch.no_grad():
+        head.lean.weight.copy_(torch.tensor([[0.5, 0.25, -1.0]]))
+    assert head.leaning(states)[:, 0].tolist() == [0.5 * 1 + 0.25 * 2, -1.0]
+    assert torch.equal(
+        RatingHead(rating_loss_of("mean-squared-error"), rating).leaning(states), torch.zeros(2, 1)
+    )
+    fitted = model_of("lstm", width=8, length=12, loss="mean-squared-error", epochs=1).fit(training)
+    network = fitted.scoring.network  # type: ignore[attr-defined]
+    with torch.no_grad():
+        network.rating.lean.weight.fill_(0.1)
+    answers = torch.full((1, 8), 0.5)
+    leant = network.scorer().logits(answers) + 8 * 0.5 * 0.1
+    expected = (network.rating.offset + network.rating.spread * leant).clamp(1, 5)
+    torch.testing.assert_close(network.scores(answers, network.scorer()), expected)
+
+
+def test_a_score_is_in_deviations_of_the_ratings() -> None:
+    """So that a scale from 0 to 100 is learnt as fast as one from 1 to 5."""
+    plain, wide = (np.array([0, 1, 1, 2], dtype=np.float32) * times for times in (1, 50))
+    heads = [
+        RatingHead(rating_loss_of("mean-squared-error"), ratings, deviations=True)
+        for ratings in (plain, wide)
+    ]
+    scores = torch.tensor([-0.5, 0.0, 1.0])
+    numbers = [head(scores) for head in heads]
+    torch.testing.assert_close(numbers[1], 50 * numbers[0])
+    torch.testing.assert_close(numbers[0], 1 + scores * 0.5**0.5)
+    losses = [
+        head.lost(scores, torch.tensor([0.0, 1.0, 2.0]) * times)
+        for head, times in zip(heads, (1, 50), strict=True)
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
+    same = RatingHead(rating_loss_of("mean-squared-error"), np.full(3, 4, dtype=np.float32), deviations=True)
+    assert torch.equal(same(scores), torch.full((3,), 4.0))

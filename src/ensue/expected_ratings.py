@@ -6,21 +6,22 @@ answers with ratings, as popularity stands beside every ranking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ensue.batching import Ints
+from ensue.batching import Ints, Items
 from ensue.blocks import blocks
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ConfigError, DataError, QueryError
 from ensue.events.log import EventLog
 from ensue.progress import Progress, Silent
-from ensue.ranking import Recommender, check_scores
-from ensue.sequences import ratings_of
+from ensue.ranking import Recommender, Scores, Scoring, check_scores
+from ensue.sequences import Queries, ratings_of
 from ensue.splits import Examples
 
 Values = NDArray[np.float64]
@@ -31,6 +32,9 @@ SCORE_BYTES, EVENT_BYTES = 8, 32
 
 RATINGS = "ratings"
 
+MOST_STEPS, STEP_TOLERANCE = 1001, 1e-3
+"""The most different ratings that are looked at for an even step, and how far, in steps, one may lie from it."""
+
 ITEM_DAMPING, USER_DAMPING = 5.0, 5.0
 """How many ratings of exactly the mean each item and each user is taken to have beside its own."""
 
@@ -40,17 +44,62 @@ NAMES = (GLOBAL, ITEM, BOTH, HISTORY)
 """What a rating is expected by, the simplest first."""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """The ratings that can be given, as training shows them: no other end is assumed, and 0 is a rating like any other.
+
+    Attributes:
+        lowest: the least.
+        highest: the greatest.
+        step: between two neighbours; 0 where there is no such step.
+        levels: how many different ratings there are.
+    """
+
+    lowest: float
+    highest: float
+    step: float
+    levels: int
+
+    @classmethod
+    def of(cls, ratings: NDArray[np.floating[Any]]) -> Scale:
+        """The scale of some ratings.
+
+        Args:
+            ratings: `[E]`, NaN where there is none.
+
+        Raises:
+            DataError: there are none.
+
+        Example:
+            >>> Scale.of(np.array([0.5, np.nan, 5.0, 3.5, 4.0])).words()
+            'ratings from 0.5 to 5 in steps of 0.5'
+        """
+        levels = np.unique(ratings[~np.isnan(ratings)]).astype(np.float64)
+        if len(levels) == 0:
+            raise DataError("There are no ratings, and so no scale: say which column holds them.")
+        step = float(np.diff(levels).min()) if len(levels) > 1 else 0.0
+        places = (levels - levels[0]) / step if step else np.zeros(1)
+        even = len(levels) <= MOST_STEPS and bool((np.abs(places - np.round(places)) < STEP_TOLERANCE).all())
+        return cls(float(levels[0]), float(levels[-1]), round(step, 6) if even else 0.0, len(levels))
+
+    def words(self) -> str:
+        """The scale for people."""
+        if self.levels == 1:
+            return f"all ratings are {self.lowest:g}"
+        between = f" in steps of {self.step:g}" if self.step else f", {self.levels:,} different ones"
+        return f"ratings from {self.lowest:g} to {self.highest:g}{between}"
+
+
 def rating_facts(ratings: NDArray[np.float32] | None) -> dict[str, Any]:
     """What a recommender that answers with expected ratings says of itself, in its facts.
 
     Args:
         ratings: of its training events, NaN where one has none; None where there are none, and nothing is said.
     """
-    return (
-        {}
-        if ratings is None
-        else {"answers": RATINGS, "mean_rating": float(np.nanmean(ratings, dtype=np.float64))}
-    )
+    if ratings is None:
+        return {}
+    facts = {"answers": RATINGS, "mean_rating": float(np.nanmean(ratings, dtype=np.float64))}
+    return facts | ({} if np.isnan(ratings).all() else {"scale": asdict(Scale.of(ratings))})
 
 
 def has_ratings(log: EventLog) -> bool:
@@ -64,6 +113,14 @@ def answers_ratings(recommender: Recommender) -> bool:
     return recommender.facts.get("answers") == RATINGS
 
 
+def scale_told(recommender: Recommender) -> Scale | None:
+    """The scale that a recommender says it has learnt; None where it says nothing of one, as those of older ensue."""
+    said = recommender.facts.get("scale")
+    if not isinstance(said, Mapping):
+        return None
+    return Scale(float(said["lowest"]), float(said["highest"]), float(said["step"]), int(said["levels"]))
+
+
 def mean_rating(recommender: Recommender) -> float:
     """The mean rating of a recommender's training, which it expects where it knows nothing.
 
@@ -73,7 +130,8 @@ def mean_rating(recommender: Recommender) -> float:
     if not answers_ratings(recommender):
         raise QueryError(
             f"{recommender.model} does not answer with ratings, so its scores have no RMSE: fit a network with "
-            "loss='mean-squared-error' or 'ordinal-cross-entropy', or take ensue.evaluate for rankings."
+            "loss='mean-squared-error' or 'ordinal-cross-entropy' or a model of ratings such as bayesian, or take "
+            "ensue.evaluate for rankings."
         )
     return float(recommender.facts["mean_rating"])
 
@@ -88,7 +146,7 @@ def ratings_by(
     """`[Q]` the rating that a recommender expects of each target; the mean of its training where it knows nothing.
 
     Args:
-        recommender: a network with a loss for ratings.
+        recommender: a model of ratings, or a network with a loss for them.
         examples: in the indices of its catalogue.
         progress: who is told how far it is.
         block_bytes: most bytes that the scores of one block of queries take.
@@ -99,15 +157,60 @@ def ratings_by(
     expected = np.full(len(examples), mean_rating(recommender))
     places = np.flatnonzero((examples.targets != UNKNOWN) & (examples.queries.lengths > 0))
     asked = examples[places]
-    costs = asked.queries.n_items * SCORE_BYTES + asked.queries.lengths * EVENT_BYTES
     with (progress or Silent()).task(f"ratings by {recommender.model}", len(asked)) as task:
-        for block in blocks(costs, block_bytes, asked.groups):
-            scores = recommender.scores(asked.queries[block])
-            check_scores(scores)
-            targets = asked.targets[block]
-            expected[places[block]] = scores[np.arange(len(targets)), targets]
-            task.advance(len(targets))
+        for block in blocks(_costs(recommender.scoring, asked.queries), block_bytes, asked.groups):
+            found = targeted(recommender.scoring, asked.queries[block], asked.targets[block], block_bytes)
+            expected[places[block]] = found
+            task.advance(len(found))
     return expected
+
+
+def expected_of_all(recommender: Recommender, queries: Queries) -> Scores:
+    """`[Q, N]` the rating that is expected of every item; the mean of training after a history without a known item.
+
+    Args:
+        recommender: a model of ratings, or a network with a loss for them.
+        queries: in the indices of its catalogue.
+
+    Raises:
+        QueryError: the recommender does not answer with ratings, or a score is not finite.
+    """
+    mean = mean_rating(recommender)
+    scores = np.array(recommender.scores(queries))
+    scores[queries.lengths == 0] = mean
+    check_scores(scores)
+    return scores
+
+
+def targeted(scoring: Scoring, queries: Queries, items: Items, block_bytes: int = BLOCK_BYTES) -> Values:
+    """`[Q]` the score of one item for each history; a scoring that can tell of one alone need not tell of all.
+
+    Args:
+        scoring: with a method `expected_of(queries, items)`, or with scores of every item alone.
+        queries: `Q` histories of at least one item.
+        items: `[Q]` one item for each.
+        block_bytes: most bytes that the scores of one block of queries take.
+
+    Raises:
+        QueryError: a score is not finite.
+    """
+    one_each = getattr(scoring, "expected_of", None)
+    if one_each is not None:
+        found = np.asarray(one_each(queries, items), dtype=np.float64)
+        check_scores(found[:, None])
+        return found
+    found = np.empty(len(queries))
+    for block in blocks(_costs(scoring, queries), block_bytes):
+        scores = scoring.score(queries[block])
+        check_scores(scores)
+        found[block] = scores[np.arange(len(scores)), items[block]]
+    return found
+
+
+def _costs(scoring: Scoring, queries: Queries) -> Ints:
+    """`[Q]` bytes that the answer to each query takes at its most."""
+    wide = 1 if hasattr(scoring, "expected_of") else queries.n_items
+    return wide * SCORE_BYTES + queries.lengths * EVENT_BYTES
 
 
 def rmse(recommender: Recommender, examples: Examples) -> float:

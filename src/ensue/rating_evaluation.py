@@ -12,7 +12,7 @@ the same, as papers have them, and as means over users. Intervals are over users
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,16 @@ from ensue.batching import Ints
 from ensue.catalogue import UNKNOWN
 from ensue.errors import ConfigError, DataError, nearest
 from ensue.events.log import EventLog
-from ensue.expected_ratings import BLOCK_BYTES, Biases, has_ratings, mean_rating, rated_places, ratings_by
+from ensue.expected_ratings import (
+    BLOCK_BYTES,
+    Biases,
+    Scale,
+    has_ratings,
+    mean_rating,
+    rated_places,
+    ratings_by,
+    scale_told,
+)
 from ensue.progress import Progress
 from ensue.ranking import Recommender
 from ensue.significance import Interval, Paired, intervals, paired
@@ -140,6 +149,7 @@ class RatingEvaluation:
         against: the RMSE of each user by the recommender minus that by each baseline, on warm targets; below 0 the
             recommender is better.
         counts: what the figures are made of.
+        scale: the ratings of the recommender's training, as its facts have them; None where they say nothing of it.
     """
 
     model: str
@@ -148,6 +158,7 @@ class RatingEvaluation:
     baselines: Mapping[str, Judged]
     against: Mapping[str, Paired]
     counts: RatingCounts
+    scale: Scale | None = None
 
     @property
     def warm(self) -> Errors:
@@ -177,6 +188,7 @@ class RatingEvaluation:
             "baselines": {name: found.to_json() for name, found in self.baselines.items()},
             "against": {name: found.to_json() for name, found in self.against.items()},
             "counts": self.counts.to_json(),
+            "scale": None if self.scale is None else asdict(self.scale),
         }
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -208,6 +220,7 @@ class RatingEvaluation:
         notes = sorted({f"note: {found.note}" for found in self.warm.intervals.values() if found.note})
         return [
             f"{self.model}: {self.protocol}; the rating of the target is expected",
+            *(() if self.scale is None else (f"{self.scale.words()}, as found in training",)),
             f"headline: the {self.warm.targets:,} {HEADLINE}, of {self.warm.users:,} {self.counts.by}s",
             *rows,
             *self._versus(),
@@ -240,7 +253,7 @@ def evaluate_ratings(
     """How far off a recommender's expected ratings of the items that came next are, beside simple baselines.
 
     Args:
-        recommender: a network with a loss for ratings, as fitted or as loaded.
+        recommender: a model of ratings, or a network with a loss for them, as fitted or as loaded.
         examples: histories with known answers, in the indices of the recommender's catalogue; a split stands for every
             event of its test part.
         training: the events that the recommender has learnt from, or biases fitted on them: what the baselines know.
@@ -294,6 +307,7 @@ def evaluate_ratings(
             mean_rating=mean,
             by=examples.by,
         ),
+        scale=scale_told(recommender),
     )
 
 

@@ -1,0 +1,1 @@
+"""Models that say which rating is expected, without torch: one file per family."""
