@@ -89,10 +89,13 @@ def test_scores_blend_the_user_with_the_nearest(
     for row, baskets in zip(scores, asked, strict=True):
         own = vector(baskets, model)
         distance = np.round(((known - own) ** 2).sum(axis=1), 12)
-        near = np.argsort(distance, kind="stable")[:k]
-        if len(known) > k and distance[near].max() == np.sort(distance)[k]:
+        order = np.argsort(distance, kind="stable")
+        order = order[1:] if distance[order[0]] == 0 else order  # the asker's own vector is no neighbour
+        near = order[:k]
+        if len(order) > k and distance[order[k - 1]] == distance[order[k]]:
             continue  # which of equals is asked is a matter of rounding
-        expected = alpha * own + (1 - alpha) * known[near].mean(axis=0) + 1e-9 * SHARE
+        others = known[near].mean(axis=0) if len(near) else np.zeros(N)
+        expected = alpha * own + (1 - alpha) * others + 1e-9 * SHARE
         np.testing.assert_allclose(row, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -101,6 +104,45 @@ def test_nearness_is_a_distance_and_no_product() -> None:
     model = TIFUKNN(neighbours=1, groups=1, basket_decay=1.0, alpha=0.0)
     scores = scoring_of([["ab"] * 9, ["a", "c"]], model).score(queries_of([["a", "d"]]))
     assert scores[0] == pytest.approx(np.array([0.5, 0, 0.5, 0, 0]) + 1e-9 * SHARE)
+
+
+def test_nobody_is_a_neighbour_of_their_own() -> None:
+    """Two groups of one basket each, r_g = 0.5. By hand:
+
+    u = (a, then b): v_u = (0.5 a + 1 b) / 2 = a 0.25, b 0.5
+    w = (a, then c): v_w = (0.5 a + 1 c) / 2 = a 0.25, c 0.5
+    x = (d):         v_x = d 1, one group
+
+    |u - w|^2 = 0.25 + 0.25 = 0.5, |u - x|^2 = 0.0625 + 0.25 + 1 = 1.3125. With one neighbour, u is answered by w and
+    not by u: 0.6 v_u + 0.4 v_w. Somebody new who bought a and then c is taken for w, and answered by u beside v_w.
+    """
+    model = TIFUKNN(neighbours=1, groups=2, group_decay=0.5, alpha=0.6)
+    scoring = scoring_of([["a", "b"], ["a", "c"], ["d"]], model)
+    found = scoring.score(queries_of([["a", "b"], ["a", "c"], ["c"]]))
+    u, w = np.array([0.25, 0.5, 0, 0, 0]), np.array([0.25, 0, 0.5, 0, 0])
+    np.testing.assert_allclose(found[0], 0.6 * u + 0.4 * w + 1e-9 * SHARE, rtol=1e-12)
+    np.testing.assert_allclose(found[1], 0.6 * w + 0.4 * u + 1e-9 * SHARE, rtol=1e-12)
+    # c alone is nobody's vector: v = c 1, |v - w|^2 = 0.0625 + 0.25, the nearest
+    np.testing.assert_allclose(found[2], 0.6 * np.eye(N)[2] + 0.4 * w + 1e-9 * SHARE, rtol=1e-12)
+
+
+def test_of_several_alike_one_is_the_asker_and_the_others_are_neighbours() -> None:
+    scoring = scoring_of([["a"], ["a"], ["a"], ["b"]], TIFUKNN(neighbours=3, alpha=0.0))
+    # two others who bought a, and one who bought b: the mean over three
+    np.testing.assert_allclose(
+        scoring.score(queries_of([["a"]]))[0], np.array([2 / 3, 1 / 3, 0, 0, 0]) + 1e-9 * SHARE
+    )
+
+
+def test_the_paper_decays_within_groups() -> None:
+    """Four baskets in two groups, r_b = 0.5, r_g = 0.1: the group (a, b) is older, (c, d) newer.
+
+    Within groups: older (0.5 a + 1 b) / 2, newer (0.5 c + 1 d) / 2; the vector (0.1 older + newer) / 2. Over the whole
+    history, as the programme of the authors has it, a would weigh 0.5^3 instead of 0.5 before its group is decayed.
+    """
+    model = TIFUKNN(groups=2, basket_decay=0.5, group_decay=0.1)
+    found = model.vectors(queries_of([["a", "b", "c", "d"]])).toarray()[0]
+    assert found[:4] == pytest.approx([0.1 * 0.5 / 2 / 2, 0.1 / 2 / 2, 0.5 / 2 / 2, 1 / 2 / 2])
 
 
 def test_blocks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ def test_scores_are_those_of_the_definition(
     scores = scoring_of(log, model).score(queries_of(asked))
     for row, baskets in zip(scores, asked, strict=True):
         similar = np.array([alike(baskets, other, alpha) for other in log])
+        same = [place for place, other in enumerate(log) if set("".join(other)) == set("".join(baskets))]
+        similar[same[:1]] = 0.0  # one who has taken exactly the same is taken for the asker
         near = [
             place for place in np.argsort(-np.round(similar, 12), kind="stable")[:k] if similar[place] > 0
         ]
@@ -78,6 +80,31 @@ def test_scores_are_those_of_the_definition(
 def test_who_shares_nothing_is_not_asked_even_where_similarity_counts_for_nothing() -> None:
     scores = scoring_of([["ab"], ["cd"]], UPCF(locality=0.0)).score(queries_of([["a"]]))
     assert scores[0] == pytest.approx(np.array([1 + 1, 1, 0, 0, 0]) + 1e-9 * SHARE)
+
+
+def test_the_askers_own_popularity_counts_once() -> None:
+    """The published sum over all users holds the asker with the similarity 1, and no second time.
+
+    u: (a, b), then a.  p(u) = a 1, b 1/2;  w: a, then c.  p(w) = a 1/2, c 1/2.
+    sim(u, w) = 1 / (2^0.25 x 2^0.75) = 1/2, to the power of 2: 1/4. So u has
+    a = 1 + 1/4 x 1/2, b = 1/2, c = 1/4 x 1/2; and with one neighbour at most it is w, not u.
+    """
+    log = [["ab", "a"], ["a", "c"], ["de"]]
+    for k in (1, 9):
+        scores = scoring_of(log, UPCF(alpha=0.25, locality=2.0, neighbours=k)).score(queries_of(log[:1]))
+        assert scores[0] == pytest.approx(np.array([1 + 1 / 8, 1 / 2, 1 / 8, 0, 0]) + 1e-9 * SHARE)
+
+
+def test_whoever_holds_more_is_no_double_of_the_asker() -> None:
+    """With alpha = 1 the similarity to who has taken all of it is 1, and with alpha = 0 to who has taken a part of it.
+
+    a is asked: the user of a and b is alike by 1 (alpha = 1) and is a neighbour all the same; p = a 1, b 1.
+    """
+    scores = scoring_of([["ab"]], UPCF(alpha=1.0)).score(queries_of([["a"]]))
+    assert scores[0] == pytest.approx(np.array([2, 1, 0, 0, 0]) + 1e-9 * SHARE)
+    scores = scoring_of([["a"], ["ab"]], UPCF(alpha=0.0, neighbours=1)).score(queries_of([["ab"]]))
+    # of the two alike by 1 the one who took both is the asker, whichever comes first
+    assert scores[0] == pytest.approx(np.array([2, 1, 0, 0, 0]) + 1e-9 * SHARE)
 
 
 def test_the_last_baskets_are_popular_and_all_of_them_make_users_alike() -> None:

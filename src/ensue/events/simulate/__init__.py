@@ -7,6 +7,7 @@ above it has seen the answers.
     long-range   two keys at the beginning decide answers ten or more steps later
     drifting     fashions and successors change at a known time
     orderless    popularity and nothing else
+    listening    tracks that come again, each after a gap of its own (its best scores are estimated)
 
 `demo_log` is no such source: it is a log that looks like film ratings, for trying ensue without any data.
 """
@@ -20,6 +21,7 @@ from ensue.errors import ConfigError, nearest
 from ensue.events.log import EventLog
 from ensue.events.simulate.demo import demo_log
 from ensue.events.simulate.drifting import DriftingSource
+from ensue.events.simulate.listening import ListeningSource
 from ensue.events.simulate.long_range import LongRangeSource
 from ensue.events.simulate.markov import MarkovSource
 from ensue.events.simulate.orderless import OrderlessSource
@@ -29,6 +31,7 @@ from ensue.registry import Registry
 __all__ = [
     "SOURCES",
     "DriftingSource",
+    "ListeningSource",
     "LongRangeSource",
     "MarkovSource",
     "OrderlessSource",

@@ -24,6 +24,9 @@ from ensue.transitions import check_table
 
 Floats = NDArray[np.float64]
 
+ALIKE = 1e-12
+"""So close to the same, in proportion, rounding alone tells two users apart."""
+
 
 @dataclass(frozen=True)
 class TIFUKNN(Model):
@@ -36,9 +39,13 @@ class TIFUKNN(Model):
 
     g groups after it and b baskets after it in its group. The score is `alpha x v + (1 - alpha) x mean of v over the
     nearest training users`, by Euclidean distance. A basket is as for `personal`; items without a score are ordered by
-    popularity. The programme of the authors decays baskets over the whole history, the paper within groups, as here.
+    popularity. Nobody is a neighbour of their own: one training user with the very vector of the asker, if there is
+    one, is taken for the asker and left out, since a fitted model holds no ids.
 
-    It needs repeats to be answered (`exclude_seen = false`). Whoever was in training may be a neighbour of their own.
+    The programme of the authors departs from their paper, which is followed here: it decays baskets over the whole
+    history and not within groups, and with fewer baskets than groups it scales a vector by `group_decay^(missing)`.
+
+    It needs repeats to be answered (`exclude_seen = false`).
 
     A SAVED MODEL HOLDS A VECTOR OF EACH TRAINING USER (without ids): personal data, to be kept as such.
 
@@ -79,8 +86,12 @@ class TIFUKNN(Model):
         check_settings(self.name, whole, shares)
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """The vectors of the training users."""
-        table = self.vectors(training.sequences.queries())
+        """The vectors of the training users.
+
+        Raises:
+            ModelError: there is an objective.
+        """
+        table = self.vectors(training.alike(self.name).queries())
         scoring = TIFUScoring(self, table, training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
@@ -126,12 +137,15 @@ class TIFUScoring:
         """`[Q, N]` the user's frequencies, blended with those of the nearest users."""
         asked, which = each_once(queries)
         own, alpha = self.model.vectors(asked), self.model.alpha
+        squares = _squared(own)
         scores: Scores = alpha * own.toarray() + POPULARITY_SHARE * self.share
         for block in user_blocks(len(asked), self.vectors, self.model.neighbours):
             # nearest by |v|^2 - 2 u.v, since |u|^2 is the same for all of them
             nearness = 2 * (own[block] @ self._by_item).toarray() - self._squares
-            near = nearest(nearness, self.model.neighbours)
-            near.data = np.full(len(near.data), 1.0 / min(self.model.neighbours, len(self._squares)))
+            near = nearest(nearness, self.model.neighbours + 1)
+            near = others(near, squares[block] * (1 - ALIKE), self.model.neighbours)
+            sizes = np.diff(near.indptr)
+            near.data = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
             scores[block] += (1 - alpha) * (near @ self.vectors).toarray()
         return scores[which]
 
@@ -143,8 +157,7 @@ class TIFUScoring:
     @cached_property
     def _squares(self) -> Floats:
         """`[U]` the squared length of each vector."""
-        squares: Floats = np.asarray(self.vectors.multiply(self.vectors).sum(axis=1)).ravel()
-        return squares
+        return _squared(self.vectors)
 
     def parts(self) -> Parts:
         """The vectors as three arrays, and the settings."""
@@ -177,6 +190,30 @@ def nearest(nearness: Floats, k: int) -> sp.csr_array:
     chosen = best[rows, places]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=queries))])
     return sp.csr_array((nearness[rows, chosen], chosen, offsets), shape=nearness.shape)
+
+
+def others(near: sp.csr_array, least: Floats | float, k: int) -> sp.csr_array:
+    """The neighbours without the asker: the first of a row is, where it is so near; of others the last one too many.
+
+    Args:
+        near: `[Q, U]` up to k + 1 neighbours of each query, as `nearest` gives them.
+        least: `[Q]`, or one for all, from which nearness on a neighbour is the asker.
+        k: how many are wanted.
+    """
+    sizes = np.diff(near.indptr)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(rows)) - near.indptr[rows]
+    self_first = np.zeros(len(sizes), dtype=bool)
+    some = np.flatnonzero(sizes)
+    self_first[some] = near.data[near.indptr[some]] >= np.broadcast_to(least, len(sizes))[some]
+    kept = (place >= self_first[rows]) & (place < k + self_first[rows])
+    offsets = np.append(0, np.cumsum(kept))[near.indptr]
+    return sp.csr_array((near.data[kept], near.indices[kept], offsets), shape=near.shape)
+
+
+def _squared(table: sp.csr_array) -> Floats:
+    """`[rows]` the squared length of each row."""
+    return np.asarray(table.multiply(table).sum(axis=1), dtype=np.float64).ravel()
 
 
 def table_arrays(table: sp.csr_array, name: str) -> dict[str, NDArray[np.generic]]:

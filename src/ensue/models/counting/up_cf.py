@@ -14,12 +14,15 @@ from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError
 from ensue.model import Conditions, Model, Training
 from ensue.models.counting.personal import BASKET, Taken, check_settings, each_once
-from ensue.models.counting.tifu_knn import nearest, stored_table, table_arrays, user_blocks
+from ensue.models.counting.tifu_knn import nearest, others, stored_table, table_arrays, user_blocks
 from ensue.ranking import POPULARITY_SHARE, Parts, Recommender, Scores
 from ensue.sequences import Queries
 from ensue.spaces import OneOf, Real, Space, Whole
 
 Floats = NDArray[np.float64]
+
+SAME = 2.0
+"""Above every similarity: of a user who has taken exactly what the asker has."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,14 @@ class UPCF(Model):
     The popularity p(u, i) of an item with a user is the share of the last r baskets that hold it. Users are alike by
     the asymmetric cosine of what they have ever taken, `sim(u, v) = |u and v| / (|u|^alpha |v|^(1 - alpha))`, and
 
-        score(i) = p(u, i) + sum over the k most similar training users of sim(u, v)^locality x p(v, i).
+        score(i) = p(u, i) + sum over the k most similar other training users of sim(u, v)^locality x p(v, i).
 
     A basket is as for `personal`; items without a score are ordered by popularity. It needs repeats to be answered
-    (`exclude_seen = false`). Whoever was in training is one of their own neighbours, with the similarity 1.
+    (`exclude_seen = false`).
+
+    The user's own popularity counts once, as of a neighbour with the similarity 1, whether they were in training or
+    not: one training user who has taken exactly what the asker has, if there is one, is taken for the asker and left
+    out, since a fitted model holds no ids.
 
     A SAVED MODEL HOLDS WHAT EACH TRAINING USER HAS TAKEN (without ids): personal data, to be kept as such.
 
@@ -69,8 +76,12 @@ class UPCF(Model):
             raise ConfigError(f"up-cf: locality={self.locality:g} must be a number from 0 up, such as 10.")
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """What the training users have taken, and how popular it is with each."""
-        popularity, sets = self.tables(training.sequences.queries())
+        """What the training users have taken, and how popular it is with each.
+
+        Raises:
+            ModelError: there is an objective.
+        """
+        popularity, sets = self.tables(training.alike(self.name).queries())
         scoring = UPCFScoring(self, popularity, sets, training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
@@ -122,12 +133,16 @@ class UPCFScoring:
         model = self.model
         own, sets = model.tables(asked)
         scores: Scores = own.toarray() + POPULARITY_SHARE * self.share
-        sizes = np.diff(sets.indptr).astype(np.float64) ** model.alpha
+        sizes = np.diff(sets.indptr).astype(np.float64)
         for block in user_blocks(len(asked), self.sets, model.neighbours):
             shared = (sets[block] @ self._by_item).toarray()
-            similar = np.where(shared > 0, shared / (sizes[block, None] * self._sizes), -np.inf)
-            near = nearest(similar, model.neighbours)
-            near.data **= model.locality
+            scale = sizes[block, None] ** model.alpha * self._sizes ** (1 - model.alpha)
+            similar = np.where(shared > 0, shared / scale, -np.inf)
+            same = (shared == sizes[block, None]) & (shared == self._sizes)
+            near = others(
+                nearest(np.where(same, SAME, similar), model.neighbours + 1), SAME, model.neighbours
+            )
+            near.data = np.minimum(near.data, 1.0) ** model.locality
             scores[block] += (near @ self.popularity).toarray()
         return scores[which]
 
@@ -138,9 +153,8 @@ class UPCFScoring:
 
     @cached_property
     def _sizes(self) -> Floats:
-        """`[U]` how much each user has taken, to the power of 1 - alpha; 1 for one who has taken nothing."""
-        sizes: Floats = np.maximum(np.diff(self.sets.indptr), 1) ** (1 - self.model.alpha)
-        return sizes
+        """`[U]` how much each user has taken; 1 for one who has taken nothing."""
+        return np.maximum(np.diff(self.sets.indptr), 1).astype(np.float64)
 
     def parts(self) -> Parts:
         """Both tables, and the settings."""
