@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ensue.errors import DataError
 from ensue.events.log import EventLog
+from ensue.events.readers.friendships import OWNER
 
 Index = NDArray[np.int32]
 
@@ -32,11 +33,13 @@ class Catalogue:
         ids: `[N]` item ids as text, exactly as written in the log.
         counts: `[N]` training events of each item.
         features: one row per item in index order, with the column `item` and any others (`title`, ...), or None.
+        targets: `[N]` those of the training events that count as targets, by their weights; None where all count alike.
     """
 
     ids: pl.Series
     counts: NDArray[np.int64]
     features: pl.DataFrame | None = None
+    targets: NDArray[np.float64] | None = None
     _lookup: pl.DataFrame = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +50,15 @@ class Catalogue:
         if len(self.ids) != len(self.counts):
             raise DataError(
                 f"{len(self.ids)} item ids but {len(self.counts)} counts: they must be one to one."
+            )
+        if self.targets is not None and (
+            len(self.targets) != len(self.ids)
+            or not np.isfinite(self.targets).all()
+            or self.targets.min() < 0
+        ):
+            raise DataError(
+                f"{len(self.ids)} item ids but {len(self.targets)} counts of targets: they must be one to one, and 0 "
+                "or more."
             )
         if self.ids.n_unique() != len(self.ids):
             twice = self.ids.filter(self.ids.is_duplicated())[0]
@@ -123,10 +135,23 @@ class Catalogue:
         return equal or [index for index, known in folded if wanted and wanted in known]
 
     @cached_property
+    def owned(self) -> pl.DataFrame | None:
+        """Columns `owner` and `index` of the items that are somebody's own, or None where no item is."""
+        if self.features is None or OWNER not in self.features.columns:
+            return None
+        owners = self.features[OWNER].cast(pl.String)
+        held = pl.DataFrame({OWNER: owners, "index": np.arange(len(self), dtype=np.int32)}).drop_nulls()
+        return None if held.is_empty() else held
+
+    @cached_property
     def share(self) -> NDArray[np.float64]:
-        """`[N]` share of each item in the training events; sums to 1 (all 0 if nothing was counted)."""
-        total = self.counts.sum()
-        return self.counts / total if total else np.zeros(len(self))
+        """`[N]` share of each item in the training events, or in the targets among them where others only stand beside.
+
+        It sums to 1 (all 0 if nothing was counted).
+        """
+        counted = self.counts if self.targets is None else self.targets
+        total = counted.sum()
+        return counted / total if total else np.zeros(len(self))
 
     def extend(self, items: pl.DataFrame) -> Catalogue:
         """The same catalogue with new items at the end; every old item keeps its place.
@@ -144,9 +169,10 @@ class Catalogue:
         new = items.filter(~pl.col("item").is_in(self.ids.implode())).unique("item", maintain_order=True)
         ids = pl.concat([self.ids.rename("item"), new["item"].cast(pl.String)])
         counts = np.concatenate([self.counts, np.zeros(len(new), dtype=np.int64)])
+        targets = None if self.targets is None else np.concatenate([self.targets, np.zeros(len(new))])
         if self.features is None:
-            return Catalogue(ids, counts, aligned(ids, new) if len(new.columns) > 1 else None)
-        return Catalogue(ids, counts, aligned(ids, pl.concat([self.features, new], how="diagonal")))
+            return Catalogue(ids, counts, aligned(ids, new) if len(new.columns) > 1 else None, targets)
+        return Catalogue(ids, counts, aligned(ids, pl.concat([self.features, new], how="diagonal")), targets)
 
 
 def aligned(ids: pl.Series, items: pl.DataFrame | None) -> pl.DataFrame | None:

@@ -132,8 +132,10 @@ SAMPLES: dict[str, tuple[Writer, ...]] = {
         ),
     ),
     "foursquare": (mat,),
+    "foursquare-friends": (mat,),
     "foursquare-friends-after": (mat,),
     "foursquare-friends-before": (mat,),
+    "friends": (listed({"friends.csv": "one,other\n1,2\n2,1\n3,1\n"}, "friends.csv"),),
     "instacart": (
         listed(
             {

@@ -195,7 +195,7 @@ def test_every_source_is_found_by_its_name(small: Source) -> None:
 
 
 def test_the_names_are_those_of_the_guide() -> None:
-    assert sorted(SOURCES.names()) == ["drifting", "long-range", "markov", "orderless"]
+    assert sorted(SOURCES.names()) == ["drifting", "listening", "long-range", "markov", "orderless"]
 
 
 def test_the_account_says_what_was_simulated() -> None:

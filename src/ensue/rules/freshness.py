@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
@@ -126,15 +126,17 @@ def asked_at(request: Request) -> int:
 
 
 def with_first_seen(catalogue: Catalogue, log: EventLog) -> Catalogue:
-    """The catalogue with a column of when each item was first seen in a log.
+    """The catalogue with a column of when each item was first seen in a log; one that has such a column stays as it is.
 
     Args:
         catalogue: its items; those that are not in the log have no such time.
         log: with times.
     """
+    if catalogue.features is not None and FIRST_SEEN in catalogue.features.columns:
+        return catalogue
     first = log.frame.group_by("item").agg(pl.col("time").min().alias(FIRST_SEEN))
     found = aligned(catalogue.ids, first)
     if found is None:
         return catalogue
     features = found if catalogue.features is None else catalogue.features.with_columns(found[FIRST_SEEN])
-    return Catalogue(catalogue.ids, catalogue.counts, features)
+    return replace(catalogue, features=features)

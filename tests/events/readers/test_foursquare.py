@@ -36,13 +36,37 @@ def test_check_ins_bear_the_original_ids_in_the_order_of_the_file(tmp_path: Path
             ("2152056", "4ace", 1, "6"),
         ]
         assert not log.has_time
+        assert log.items is not None
+        assert sorted(log.items.rows()) == [("3fd6", "5"), ("4ace", "6")]
 
 
-def test_friends_before_and_after(tmp_path: Path) -> None:
+def test_friends_before_and_after_in_both_directions(tmp_path: Path) -> None:
     path = write(tmp_path)
-    before, after = (read(path, format=f"foursquare-friends-{when}") for when in ("before", "after"))
-    assert before.frame.select("user", "item").rows() == [("19", "2152056")]
-    assert after.frame.select("user", "item").rows() == [("19", "2152056"), ("2152056", "19")]
+    both = [("19", "2152056"), ("2152056", "19")]
+    for when in ("before", "after"):
+        log = read(path, format=f"foursquare-friends-{when}")
+        assert log.frame.select("user", "item").rows() == both
+        assert log.items is not None
+        assert sorted(log.items.rows()) == [("19", "19", ["12"]), ("2152056", "2152056", ["700", "12"])]
+
+
+def test_new_friends_are_told_from_old_ones_and_what_was_there_is_not_new(tmp_path: Path) -> None:
+    ids = np.array([[1], [2], [3]])
+    after = np.array([[2, 1], [3, 2], [2, 3], [2, 2]])
+    path = write(
+        tmp_path, selected_users_IDs=ids, friendship_old=np.array([[1, 2], [1, 3]]), friendship_new=after
+    )
+    log = read(path, format="foursquare-friends")
+    assert sorted(log.frame.select("user", "item", "when").rows()) == [
+        ("1", "2", "before"),
+        ("1", "3", "before"),
+        ("2", "1", "before"),
+        ("2", "3", "after"),
+        ("3", "1", "before"),
+        ("3", "2", "after"),
+    ]
+    assert "1 friendships were there before and after, and count as of before" in log.reading.notes
+    assert log.reading.set_aside == {"friendship of a user with themselves": 1}
 
 
 @pytest.mark.parametrize(
@@ -79,8 +103,8 @@ def test_a_broken_file_and_several_cities_are_refused(tmp_path: Path) -> None:
 )
 def test_the_published_sizes(data_dir: Path, city: str, events: int, users: int, venues: int) -> None:
     path = data_dir / "foursquare-lbsn2vec" / f"dataset_connected_{city}.mat"
-    log, friends = read(path), read(path, format="foursquare-friends-before")
+    log, friends = read(path), read(path, format="foursquare-friends")
     assert (log.n_events, log.n_items) == (events, venues)
-    assert len(set(friends.frame["user"]) | set(friends.frame["item"])) == users
-    assert set(log.frame["user"]) <= set(friends.frame["user"]) | set(friends.frame["item"])
+    assert friends.n_users == friends.n_items == users
+    assert set(log.frame["user"]) <= set(friends.frame["user"])
     assert log.frame["hour of week"].is_between(1, 168).all()

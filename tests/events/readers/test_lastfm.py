@@ -67,11 +67,26 @@ def test_taggings_with_stamps(tmp_path: Path) -> None:
     assert log.frame["time"].dt.epoch("s").to_list() == [1_238_536_800]
 
 
-def test_friends_are_a_log_of_users(tmp_path: Path) -> None:
+def test_friends_are_a_log_of_users_with_what_they_listen_to(tmp_path: Path) -> None:
     for log in (read(folder_of(tmp_path), format="lastfm-friends"), read(tmp_path / "user_friends.dat")):
         assert log.reading.format == "lastfm-friends"
         assert log.frame.select("user", "item").rows() == [("2", "3"), ("3", "2")]
         assert not log.has_time
+        assert log.items is not None
+        assert log.items.columns == ["item", "owner", "artists", "tags"]
+        assert sorted(log.items.rows()) == [
+            ("2", "2", ["51", "52"], ["1", "2", "9"]),
+            ("3", "3", ["51"], ["1"]),
+        ]
+
+
+def test_friends_without_the_files_beside_have_no_features(tmp_path: Path) -> None:
+    folder_of(tmp_path).joinpath("user_artists.dat").unlink()
+    assert read(tmp_path, format="lastfm-friends").items is not None
+    tmp_path.joinpath("user_taggedartists.dat").unlink()
+    found = read(tmp_path, format="lastfm-friends").items
+    assert found is not None
+    assert found.columns == ["item", "owner"]
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

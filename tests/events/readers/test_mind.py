@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ensue.errors import DataError
+from ensue.events.readers import mind
 from ensue.events.source import read
 
 LINES = [
@@ -55,12 +56,29 @@ def test_lines_without_a_click_and_broken_ones_are_set_aside(tmp_path: Path) -> 
 def test_news_are_items(tmp_path: Path) -> None:
     log = read(folder_of(tmp_path))
     assert log.items is not None
-    assert log.items.columns == ["item", "title", "category", "subcategory", "abstract"]
+    assert log.items.columns == ["item", "title", "category", "subcategory", "abstract", "first_seen"]
     assert log.items.rows() == [
-        ("N4", 'A "title"', "sports", "golf", "An abstract"),
-        ("N5", "B", "news", "world", ""),
+        ("N4", 'A "title"', "sports", "golf", "An abstract", "2019-11-09T12:30:00"),
+        ("N5", "B", "news", "world", "", "2019-11-12T14:14:46"),
     ]
     assert "lines of news.tsv that cannot be read and are left out: 1 (line 3)" in log.reading.notes
+
+
+def test_an_item_is_there_since_the_first_list_that_shows_it_clicked_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(tmp_path).joinpath("news.tsv").unlink()
+    whole = read(tmp_path).items
+    monkeypatch.setattr(mind, "LISTS_AT_ONCE", 1)
+    for found in (whole, read(tmp_path).items):
+        assert found is not None
+        assert dict(found.rows()) == {
+            "N4": "2019-11-09T12:30:00",
+            "N5": "2019-11-12T14:14:46",
+            "N6": "2019-11-12T14:14:46",
+            "N7": "2019-11-12T00:00:00",
+            "N8": "2019-11-09T12:30:00",
+        }
 
 
 def test_histories_before_the_clicks_as_order(tmp_path: Path) -> None:

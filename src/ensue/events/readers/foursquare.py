@@ -18,6 +18,7 @@ import polars as pl
 
 from ensue.errors import DataError
 from ensue.events.readers import content, layout
+from ensue.events.readers.friendships import both_ways
 from ensue.events.readers.table import REJECTED, Options, RawTable, Reader
 
 VISITS, USERS, VENUES = "selected_checkins", "selected_users_IDs", "selected_venue_IDs"
@@ -31,11 +32,8 @@ _NONE = dict.fromkeys(("time", "event", "rating", "session", "basket", "quantity
 def read(path: Path, options: Options) -> RawTable:
     """The check-ins in the order of the file, which is that of time; the hour of the week is context.
 
-    Users and venues bear their original ids: a user is a place in the file's list of users, and the venues of the
-    list belong to the numbers of venues in rising order.
-
-    Raises:
-        DataError: a broken file, or one of another content.
+    The category of a venue is a feature of it, too. Users and venues bear their original ids: a user is a place in the
+    file's list of users, and the venues of the list belong to the numbers of venues in rising order.
     """
     path = _file(path)
     found = _content(path)
@@ -56,23 +54,62 @@ def read(path: Path, options: Options) -> RawTable:
     note = (
         "check-ins are in the order of the file; of their times only the hour of the week (1 to 168) is known"
     )
-    return dataclasses.replace(_table(path, frame), notes=(note,))
+    places = frame.select("item", "category").unique("item", keep="first", maintain_order=True)
+    return dataclasses.replace(_table(path, frame), items=places, notes=(note,))
 
 
 def read_friends(path: Path, when: str) -> RawTable:
-    """Who was whose friend before, or after, the time of the check-ins: each pair once, the friend is the item.
+    """Who was whose friend before, or after, the time of the check-ins, in both directions: the friend is the item.
+
+    The venues of a user's check-ins, as often as they were visited, are a feature of the person.
 
     Raises:
         DataError: as for `read`.
     """
     path = _file(path)
     found = _content(path)
+    frame = _pairs(found, when, path)
+    note = f"friendships {when} the check-ins have no times and no order"
+    return _friends(frame, found, path, note)
+
+
+def read_new_friends(path: Path, options: Options) -> RawTable:
+    """The friendships before the check-ins, then those that were new after them; the column `when` tells which.
+
+    What was ended in between is read like any other of before.
+
+    Raises:
+        DataError: as for `read`.
+    """
+    path = _file(path)
+    found = _content(path)
+    before, after = (
+        _pairs(found, when, path).with_columns(
+            when=pl.lit(when),
+            one=pl.min_horizontal("user", "item"),
+            other=pl.max_horizontal("user", "item"),
+        )
+        for when in _FRIENDS
+    )
+    new = after.join(before, on=["one", "other"], how="anti", maintain_order="left")
+    note = f"{after.height - new.height:,} friendships were there before and after, and count as of before"
+    return _friends(pl.concat([before, new]).drop("one", "other"), found, path, note)
+
+
+def _pairs(found: dict[str, Any], when: str, path: Path) -> pl.DataFrame:
     pairs = _whole(found[_FRIENDS[when]], 2, _FRIENDS[when], path)
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {"user": _names(pairs[:, 0], found[USERS], path), "item": _names(pairs[:, 1], found[USERS], path)}
     )
-    note = f"friendships {when} the check-ins have no times and no order, and stand once for both friends"
-    return dataclasses.replace(_table(path, frame), notes=(note,))
+
+
+def _friends(frame: pl.DataFrame, found: dict[str, Any], path: Path, note: str) -> RawTable:
+    """A table of friendships with what is known of the users."""
+    visits = _whole(found[VISITS], 4, VISITS, path)
+    users = pl.DataFrame({"item": _names(visits[:, 0], found[USERS], path), "venues": visits[:, 2]})
+    told = users.group_by("item", maintain_order=True).agg(pl.col("venues").cast(pl.String))
+    raw = dataclasses.replace(_table(path, frame), notes=(note,), items=told)
+    return both_ways(raw, "user", "item")
 
 
 def _file(path: Path) -> Path:
@@ -175,6 +212,14 @@ READERS = (
         rank=0,
         recognises=_recognises,
         read=read,
+        folders=True,
+    ),
+    Reader(
+        "foursquare-friends",
+        "Foursquare friendships, those of before the check-ins and new ones (.mat)",
+        rank=0,
+        recognises=lambda path: False,
+        read=read_new_friends,
         folders=True,
     ),
     *(

@@ -14,6 +14,7 @@ import polars as pl
 
 from ensue.errors import DataError
 from ensue.events.readers import layout
+from ensue.events.readers.friendships import both_ways
 from ensue.events.readers.table import Options, RawTable, Reader
 
 COUNTS, TAGS, FRIENDS = "user_artists.dat", "user_taggedartists.dat", "user_friends.dat"
@@ -96,7 +97,11 @@ def read_tags(path: Path, options: Options) -> RawTable:
 
 
 def read_friends(path: Path, options: Options) -> RawTable:
-    """Who is whose friend, each friendship in both directions as the file has it: the friend is the item."""
+    """Who is whose friend, each friendship in both directions as the file has it: the friend is the item.
+
+    The artists that a user has listened to, and the tags that the user has given, are features of the person, where
+    their files lie beside.
+    """
     raw = _table(path, "lastfm-friends", FRIENDS)
     columns = {
         "user": "userID",
@@ -104,8 +109,25 @@ def read_friends(path: Path, options: Options) -> RawTable:
         **dict.fromkeys(("time", "event", "quantity"), ""),
         **_NONE,
     }
+    told = _taken(path, "artists", COUNTS, "artistID")
+    tags = _taken(path, "tags", TAGS, "tagID")
+    if told is not None and tags is not None:
+        told = told.join(tags, on="item", how="full", coalesce=True, maintain_order="left_right")
+    raw = dataclasses.replace(raw, items=told if told is not None else tags)
+    raw = both_ways(raw, "userID", "friendID")
     return dataclasses.replace(
         raw, columns=columns, notes=(*raw.notes, "friendships have no times and no order")
+    )
+
+
+def _taken(path: Path, name: str, file: str, column: str) -> pl.DataFrame | None:
+    """What each user has taken by a file beside, each thing once, in a column of lists; None without the file."""
+    beside = layout.beside(path, file)
+    if beside is None or not {"userID", column} <= set(layout.heads(beside, "\t")):
+        return None
+    frame = layout.table(beside, Options(quoting=False), "\t").frame
+    return frame.group_by(pl.col("userID").alias("item"), maintain_order=True).agg(
+        pl.col(column).unique(maintain_order=True).alias(name)
     )
 
 

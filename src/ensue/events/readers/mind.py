@@ -19,6 +19,12 @@ from ensue.events.readers.table import Options, RawTable, Reader, rejected
 BEHAVIORS = ("impression", "user", "time", "history", "shown")
 NEWS = ("item", "category", "subcategory", "title", "abstract", "url", "title entities", "abstract entities")
 
+FIRST_SEEN = "first_seen"
+"""A feature of items, which rules of freshness read."""
+
+LISTS_AT_ONCE = 100_000
+"""How many lists are taken apart at a time."""
+
 BAD_LIST = "shown list that cannot be read"
 NO_CLICK = "impression without a click"
 BAD_TIME = "time that cannot be read"
@@ -31,13 +37,15 @@ _LINE = re.compile(r"[^\t]*\t[^\t]*\t\d+/\d+/\d+ \d+:\d+:\d+ [AP]M\t[^\t]*\t\S+(
 def read(path: Path, options: Options) -> RawTable:
     """The clicks, each at the time of its impression; several of one impression in the order of their places.
 
-    The list that was shown is the context column `shown`, its items parted by "|". The earlier clicks that a line
+    The list that was shown is the context column `shown`, its items parted by "|", and the time of the first list that
+    an item was shown in is its feature `first_seen`. The earlier clicks that a line
     names in its history have no times and are left out: `format='mind-history'` reads them before the clicks.
 
     Raises:
         DataError: no behaviors.tsv, or one whose lists do not say what was clicked, as in the test set.
     """
-    raw = _clicks(_behaviors(path))
+    lines = _behaviors(path)
+    raw = _clicks(lines)
     earlier = int((raw.frame["history"] != "").sum())
     columns = {"user": "user", "item": "item", "time": "time", "event": "event", "order": "", **_NONE}
     notes = (
@@ -46,9 +54,10 @@ def read(path: Path, options: Options) -> RawTable:
         f"histories, which {earlier:,} clicks have, bear no times and are left out: format='mind-history' reads them",
     )
     frame = raw.frame.drop("history")
-    return _with_news(
-        dataclasses.replace(raw, frame=frame, columns=columns, notes=(*raw.notes, *notes)), path
-    )
+    raw = _with_news(dataclasses.replace(raw, frame=frame, columns=columns, notes=(*raw.notes, *notes)), path)
+    seen = _first_seen(lines.frame)
+    told = seen if raw.items is None else raw.items.join(seen, on="item", how="left", maintain_order="left")
+    return dataclasses.replace(raw, items=told)
 
 
 def read_history(path: Path, options: Options) -> RawTable:
@@ -97,6 +106,21 @@ def read_history(path: Path, options: Options) -> RawTable:
         ),
     )
     return _with_news(table, path)
+
+
+def _first_seen(lines: pl.DataFrame) -> pl.DataFrame:
+    """Columns `item` and `first_seen`: the time of the first list with an item, clicked or not, as ISO text."""
+    found = pl.DataFrame(schema={"item": pl.String, FIRST_SEEN: pl.String})
+    for part in lines.select(layout.american("time"), "shown").iter_slices(LISTS_AT_ONCE):
+        when = pl.col("time").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
+        held = part.select(when, item=pl.col("shown").str.extract_all(r"\S+")).drop_nulls("time")
+        items = held.explode("item", empty_as_null=True).drop_nulls("item")
+        named = items.select(
+            pl.col("item").str.replace(r"-[01]$", ""),
+            pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%S").alias(FIRST_SEEN),
+        )
+        found = pl.concat([found, named]).group_by("item", maintain_order=True).agg(pl.col(FIRST_SEEN).min())
+    return found
 
 
 def _behaviors(path: Path) -> RawTable:

@@ -46,11 +46,7 @@ def read(path: Path, options: Options) -> RawTable:
     The list that was shown at a click-out, and its prices, stay as the context columns `impressions` and `prices`,
     in the order in which they were shown, parted by "|".
     """
-    file = layout.inside(path, "train.csv") if path.is_dir() else path
-    if file is None:
-        raise DataError(f"{path} has no train.csv, which the trivago layout needs: check the folder.")
-    raw = parquet.read(file, options) if _is_parquet(file) else layout.table(file, options, ",")
-    layout.needed(raw, HEADER, "the trivago layout")
+    raw = actions(path, options)
     raw = layout.without(
         raw,
         pl.col("action_type").is_in(NO_ITEM),
@@ -68,8 +64,23 @@ def read(path: Path, options: Options) -> RawTable:
     )
     raw = dataclasses.replace(raw, columns=COLUMNS, notes=(*raw.notes, *rule))
     return layout.with_items(
-        raw, items, f"no item_metadata.csv lies beside {file.name}: nothing is known of items"
+        raw, items, f"no item_metadata.csv lies beside {raw.file}: nothing is known of items"
     )
+
+
+def actions(path: Path, options: Options) -> RawTable:
+    """All actions as the file has them, those that concern no item too: what a list was shown after.
+
+    Raises:
+        DataError: the folder has no train.csv.
+        ColumnError: a column of the layout is missing.
+    """
+    file = layout.inside(path, "train.csv") if path.is_dir() else path
+    if file is None:
+        raise DataError(f"{path} has no train.csv, which the trivago layout needs: check the folder.")
+    raw = parquet.read(file, options) if _is_parquet(file) else layout.table(file, options, ",")
+    layout.needed(raw, HEADER, "the trivago layout")
+    return raw
 
 
 def _is_parquet(path: Path) -> bool:
