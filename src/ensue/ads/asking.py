@@ -1,0 +1,183 @@
+"""A question about ads as JSON puts it, and its answer: the same over HTTP and in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ensue.ads.artifact import Saved
+from ensue.ads.caps import Cap
+from ensue.ads.exploring import NOTHING, Exploration
+from ensue.ads.history import SECOND, Past
+from ensue.ads.slates import slate
+from ensue.errors import QueryError
+
+MOST_ADS, MOST_EVENTS, MOST_PLACES = 2_000, 10_000, 100
+Id = Annotated[str, Field(min_length=1, max_length=512)]
+Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Moment = str | Annotated[float, Field(ge=0, lt=1e11, allow_inf_nan=False)]
+WHO = "asks"
+"""What whoever asks is called inside: their own id is not needed."""
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Offer(_Asked):
+    """An ad that may be shown; what is not said of it is as in training."""
+
+    ad: Id
+    bid: Amount | None = None
+    campaign: Id | None = None
+
+
+class AdEvent(_Asked):
+    """One ad that the person was shown, or has clicked."""
+
+    ad: Id
+    time: Moment | None = None
+    event: Literal["impression", "click"] = "impression"
+
+
+class AdQuestion(_Asked):
+    """Which ads for this person, now?"""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"user": "u1", "k": 2, "caps": [{"most": 3, "per": "ad", "hours": 24.0}]},
+                {"history": [{"ad": "A", "event": "click"}], "ads": [{"ad": "A", "bid": 0.5}, "B"], "k": 1},
+            ]
+        },
+    )
+
+    user: Id | None = None
+    history: Annotated[list[AdEvent], Field(max_length=MOST_EVENTS)] | None = None
+    ads: Annotated[list[Id | Offer], Field(max_length=MOST_ADS)] | None = None
+    k: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 1
+    at: Moment | None = None
+    context: Annotated[
+        dict[Annotated[str, Field(max_length=64)], str | int | float | bool | None], Field(max_length=256)
+    ] = {}
+    caps: Annotated[list[Cap], Field(max_length=20)] = []
+    exploration: Exploration = NOTHING
+    reserve: Amount = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> AdQuestion:
+        if self.user is not None and self.history is not None:
+            raise ValueError("give a user, whose events were told, or a history that comes along, not both")
+        return self
+
+
+def question_of(content: bytes) -> AdQuestion:
+    """The question that some JSON puts.
+
+    Raises:
+        QueryError: it is no JSON, or not of this shape; the first fault is told.
+    """
+    try:
+        return AdQuestion.model_validate_json(content)
+    except ValidationError as found:
+        fault = max(
+            found.errors(), key=lambda one: len(one["loc"])
+        )  # where several kinds may be, the nearest
+        place = ".".join(str(step) for step in fault["loc"]) or "the question"
+        raise QueryError(f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+
+
+def answer(saved: Saved, asked: AdQuestion, events: Sequence[AdEvent] | None = None) -> dict[str, Any]:
+    """The slate, as JSON: what is shown, with probability, expected value, price and propensity of each.
+
+    Args:
+        saved: the click model, and the ads that it knows.
+        asked: the question.
+        events: of the person, oldest first, where they do not come along with the question.
+
+    Raises:
+        QueryError: a time is none, an ad is named twice, or more ads would be asked about than are taken at once.
+    """
+    now = _moment(asked.at) if asked.at is not None else int(datetime.now(UTC).timestamp() * SECOND)
+    told = list(events if events is not None else asked.history or [])
+    timed = saved.clicks.columns.timed
+    times = list(range(len(told)))
+    if timed:
+        times = [now - 1 if one.time is None else _moment(one.time) for one in told]
+    at = now if timed else len(told)
+    candidates, unknown = _candidates(saved, asked, at)
+    past = _past(saved, told, times, timed)
+    found = slate(
+        saved.clicks, candidates, past, asked.k, caps=tuple(asked.caps), exploration=asked.exploration,
+        reserve=asked.reserve, seed=asked.seed,
+    )  # fmt: skip
+    model = {"name": saved.clicks.name, "version": saved.version}
+    return {**found.to_json(), "unknown": unknown, "model": model}
+
+
+def _candidates(saved: Saved, asked: AdQuestion, at: int) -> tuple[pl.DataFrame, list[str]]:
+    """The ads that may be shown, as the click model reads them, and those that it does not know."""
+    known = saved.ads
+    if asked.ads is None:
+        found, unknown = known, []
+        if len(known) > MOST_ADS:
+            raise QueryError(
+                f"The model knows {len(known)} ads: name those that may be shown, {MOST_ADS} at most."
+            )
+    else:
+        offers = [Offer(ad=one) if isinstance(one, str) else one for one in asked.ads]
+        given = pl.DataFrame(
+            {
+                "ad": [one.ad for one in offers],
+                "given bid": [one.bid for one in offers],
+                "given campaign": [one.campaign for one in offers],
+            },
+            schema={"ad": pl.String, "given bid": pl.Float64, "given campaign": pl.String},
+        )
+        found = given.join(known, on="ad", how="left", maintain_order="left")
+        for name, kind in (("bid", pl.Float64), ("campaign", pl.String)):
+            old = pl.col(name) if name in found.columns else pl.lit(None, dtype=kind)
+            found = found.with_columns(pl.coalesce(f"given {name}", old).alias(name)).drop(f"given {name}")
+        unknown = given.join(known, on="ad", how="anti", maintain_order="left")["ad"].to_list()
+    if "bid" in found.columns:
+        found = found.with_columns(pl.col("bid").fill_null(1.0))
+    more = {name: pl.lit(value) for name, value in asked.context.items() if name not in known.columns}
+    return found.with_columns(**more, user=pl.lit(WHO), time=pl.lit(at, dtype=pl.Int64)), unknown
+
+
+def _past(saved: Saved, told: Sequence[AdEvent], times: Sequence[int], timed: bool) -> Past:
+    """The person's own events, each ad with its campaign."""
+    frame = pl.DataFrame(
+        {
+            "ad": [one.ad for one in told],
+            "time": list(times),
+            "click": [one.event == "click" for one in told],
+        },
+        schema={"ad": pl.String, "time": pl.Int64, "click": pl.Boolean},
+    )
+    if "campaign" in saved.ads.columns:
+        frame = frame.join(saved.ads.select("ad", "campaign"), on="ad", how="left", maintain_order="left")
+    else:
+        frame = frame.with_columns(campaign=pl.lit(None, dtype=pl.String))
+    return Past(frame.select(pl.lit(WHO).alias("user"), "ad", "campaign", "time", "click"), timed)
+
+
+def _moment(value: str | float) -> int:
+    """Microseconds since 1970 of ISO text (UTC if it names no zone) or of seconds."""
+    if not isinstance(value, str):
+        return int(value * SECOND)
+    try:
+        found = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise QueryError(
+            "A time is no ISO text such as 2024-01-31T08:00Z, and no number of seconds since 1970."
+        ) from None
+    zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return int((zoned - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND)
