@@ -15,7 +15,17 @@ PROJECT = Path(__file__).parents[1]
 
 TORCH_ROOMS = {
     *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation"),
-    *("export", "checkpoints", "losses", "network", "scorer", "side", "rating_head", "item_vectors"),
+    *(
+        "export",
+        "checkpoints",
+        "losses",
+        "network",
+        "scorer",
+        "side",
+        "rating_head",
+        "second_head",
+        "item_vectors",
+    ),
     *(
         "item_features",
         "new_items",
@@ -55,7 +65,7 @@ EXTRAS = (
 def rooms() -> set[str]:
     """Every module directly in the package, and the two families of models."""
     names = {module.name for module in pkgutil.iter_modules(ensue.__path__)}
-    return names | {"models.counting", "models.neural"}
+    return names | {"models.counting", "models.ratings", "models.neural"}
 
 
 def contract(identity: str) -> dict[str, list[str]]:

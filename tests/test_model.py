@@ -18,13 +18,16 @@ from ensue.sequences import Queries
 
 def test_the_models_there_are() -> None:
     """What needs torch comes last, so that the others are found without it."""
-    chains = ("als", "markov", "markov-time", "neighbours", "personal", "popular", "recent", "rules")
-    counting = (*chains, "v-sknn", "stan", "tifu-knn", "up-cf")
+    social = ("friend-walks", "mutual-friends")
+    baskets = ("last-seen", "mixture", "personal", "repeats", "tifu-knn", "together", "up-cf")
+    chains = ("als", "log-linear", "markov", "markov-time", "neighbours", "rules", "v-sknn", "stan")
+    counting = (*social, *baskets, *chains, "newest", "popular", "recent", "profiles")
     recurrent = ("gru4rec", "lru", "rnn", "lstm", "gru")
+    rating = ("bayesian", "blend", "svd", "svdpp")
     others = ("bert4rec", "fpmc", "hstu", "transformer", "transformer-xl", "xlnet")
     names = models.names()
-    assert names[: len(counting)] == counting
-    assert sorted(names[len(counting) :]) == sorted(recurrent + others)
+    assert sorted(names[: len(counting)]) == sorted(counting)
+    assert sorted(names[len(counting) :]) == sorted(rating + recurrent + others)
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -170,7 +170,7 @@ def test_answers_do_not_depend_on_how_many_are_taken_at_once(
     loaded, queries = runtime.load(network_folder, threads=1), training.sequences.queries()
     whole = loaded.scores(queries)
     for tokens in (1, 17):
-        monkeypatch.setattr(runtime, "SCORING_TOKENS", tokens)
+        monkeypatch.setattr(runtime, "TOKENS", tokens)
         np.testing.assert_allclose(loaded.scores(queries), whole, rtol=0, atol=1e-5)
 
 

@@ -20,6 +20,7 @@ from ensue.version import __version__
 
 _HOMES = {
     "EventLog": "ensue.events.log",
+    "Objective": "ensue.objective",
     "Recommender": "ensue.ranking",
     "audit": "ensue.events.audit",
     "compare": "ensue.comparing",
@@ -41,6 +42,7 @@ _HOMES = {
 
 __all__ = [
     "EventLog",
+    "Objective",
     "Recommender",
     "__version__",
     "audit",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from ensue.ladder import run as run
     from ensue.model import fit as fit
     from ensue.model import models as models
+    from ensue.objective import Objective as Objective
     from ensue.ranking import Recommender as Recommender
     from ensue.rating_evaluation import evaluate_ratings as evaluate_ratings
     from ensue.selecting import select as select

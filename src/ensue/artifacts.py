@@ -42,6 +42,8 @@ PRIOR = "prior"
 """What the description says under "scoring" of a prior that is added to what the graph answers."""
 TABLES = {VOCABULARY: "vocabulary.parquet", FEATURES: "features.parquet"}
 """Tables that a model may have, and the files that hold them."""
+EVENTS, TARGETS = "training_events", "training_targets"
+"""Columns of the catalogue: training events of each item, and with an objective what they count as targets."""
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
 TRIES, PAUSE = 20, 0.01
 """How often, and seconds apart, a folder is read that is being replaced at that moment."""
@@ -98,7 +100,10 @@ def save(recommender: Recommender, folder: Path, *, facts: Mapping[str, Any] | N
 def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> None:
     catalogue = recommender.catalogue
     table = catalogue.features if catalogue.features is not None else catalogue.ids.rename("item").to_frame()
-    table.with_columns(pl.Series("training_events", catalogue.counts)).write_parquet(folder / ITEMS)
+    table = table.with_columns(pl.Series(EVENTS, catalogue.counts))
+    if catalogue.targets is not None:
+        table = table.with_columns(pl.Series(TARGETS, catalogue.targets))
+    table.write_parquet(folder / ITEMS)
     parts = recommender.scoring.parts()
     arrays = {name: np.ascontiguousarray(array) for name, array in parts.arrays.items()}
     save_file(arrays, folder / WEIGHTS)
@@ -187,10 +192,12 @@ def _read(folder: Path) -> Artifact:
             for name, file in TABLES.items()
             if file in contents
         }
+        known = table.drop(EVENTS, *([TARGETS] if TARGETS in table.columns else []))
         catalogue = Catalogue(
             table["item"].cast(pl.String),
-            table["training_events"].cast(pl.Int64).to_numpy(),
-            table.drop("training_events") if len(table.columns) > 2 else None,
+            table[EVENTS].cast(pl.Int64).to_numpy(),
+            known if len(known.columns) > 1 else None,
+            table[TARGETS].cast(pl.Float64).to_numpy() if TARGETS in table.columns else None,
         )
     except (pl.exceptions.PolarsError, SafetensorError, DataError) as fault:
         raise ArtifactError(f"{folder} cannot be read ({fault}); copy or save the model anew.") from fault

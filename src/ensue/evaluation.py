@@ -14,7 +14,7 @@ probabilities mean what they say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -330,12 +330,14 @@ def _rank(
             check_scores(scores)  # before the exclusion hides what is broken
             if excluding:
                 scores = exclude_histories(scores, queries)
+            if examples.opened is not None:
+                scores = exclude_histories(scores, replace(queries, starts=examples.opened[block]))
             for one in watching:
                 one.see(block, queries, targets, scores)
             if among is not None:
                 scores, targets = among.among(scores, targets, block), np.zeros_like(targets)
             ranks[block], tied[block] = standings(scores, targets)
-            every = among is None and not excluding
+            every = among is None and not excluding and examples.opened is None
             candidates[block] = scores.shape[1] if every else marked(scores > -np.inf)
             task.advance(len(targets))
     return Ranked.single(ranks, candidates), tied, seen

@@ -34,6 +34,8 @@ class Examples:
         target_ratings: `[Q]` the rating that was given to each target, NaN where none was; None where the log has no
             ratings.
         target_context: `[Q]` other columns of the targets' own events, by name; none where they were not kept.
+        opened: `[Q]` place in the items of the queries from which on a history is an open basket: what lies in it is no
+            candidate. None where no basket is open.
     """
 
     queries: Queries
@@ -47,6 +49,7 @@ class Examples:
     by: str = "user"
     target_ratings: NDArray[np.float32] | None = None
     target_context: Context = field(default_factory=dict)
+    opened: Ints | None = None
 
     def __post_init__(self) -> None:
         number, queries = len(self.targets), self.queries
@@ -81,6 +84,7 @@ class Examples:
             target_ids=self.target_ids.gather(which),
             target_ratings=ratings,
             target_context={name: values.gather(which) for name, values in self.target_context.items()},
+            opened=None if self.opened is None else self.opened[which],
         )
 
 

@@ -21,9 +21,13 @@ from ensue.events.sessions.rule import Sessions
 from ensue.events.shaping import Shape, with_gap
 from ensue.metrics import metric
 from ensue.model import Model, models
+from ensue.objective import NONE, Objective
+from ensue.rules import read_rules
 
 STRICT = {"extra": "forbid", "strict": True}
 LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+ANSWERING = ("rules", "serve")
+"""Tables of a file that are for `ensue recommend --rules` and `ensue serve --config`."""
 DEFAULT_LADDER = ("popular", "recent", "markov", "rules", "lstm", "transformer")
 
 
@@ -73,20 +77,26 @@ class Splitting:
     """How the log is split.
 
     Attributes:
-        rule: "temporal", "last", "ratio", "basket", "users", "items", "days", or "auto" to follow the audit.
+        rule: "temporal", "last", "ratio", "basket", "users", "items", "days", "given", "friends", or "auto" to follow
+            the audit.
         test: share of the events (temporal), of each user's events (ratio), of the users, or of the items that is
             tested.
         validation: share of what is left that models are chosen on; 0 keeps nothing for it.
-        seed: of the draw of users or items.
+        seed: of the draw of users, items or friendships.
         days: sessions of how many last days are tested (days).
         straddling: whether a session that straddles a cut goes by its "start" or its "end" (days).
         windows: for a back-test by time, how many tests follow each other, each with a share `test` of the events; 0 is
             none.
         window: which of them this run is, from 1; 0 leaves it to the back-test, which runs them all.
         sliding: whether training begins later with each window.
+        column: of the log; it says "train", "validation" or "test" of each event (given; "" is "part"), or tells what
+            is tested (friends; "" draws a share `test` of the friendships).
+        tested: its value for what is tested (friends).
     """
 
-    rule: Literal["auto", "temporal", "last", "ratio", "basket", "users", "items", "days"] = "auto"
+    rule: Literal[
+        "auto", "temporal", "last", "ratio", "basket", "users", "items", "days", "given", "friends"
+    ] = "auto"
     test: float = 0.1
     validation: float = 0.1
     seed: int = 0
@@ -95,6 +105,8 @@ class Splitting:
     windows: int = 0
     window: int = 0
     sliding: bool = False
+    column: str = ""
+    tested: str = ""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
@@ -131,16 +143,20 @@ class Evaluating:
     """How models are measured.
 
     Attributes:
-        targets: "successive" (every event of the test part), "last" (the last of each user) or "random" (one of each).
+        targets: "successive" (every event of the test part), "last" (the last of each user), "random" (one of each) or
+            "completion" (one hidden item of each user's last basket, the rest of it open).
         exclude_seen: true, false, or "auto" to follow the audit's share of repeats.
         metrics: names such as "ndcg@10"; the usual ones if empty.
         choose_on: the metric on validation by which the best model is chosen.
+        cold_items: whether items of the table of items that training has no event of are candidates, too: for models
+            that score an item by what is known of it. Otherwise such a target is a miss.
     """
 
-    targets: Literal["successive", "last", "random"] = "successive"
+    targets: Literal["successive", "last", "random", "completion"] = "successive"
     exclude_seen: bool | Literal["auto"] = "auto"
     metrics: tuple[str, ...] = ()
     choose_on: str = "ndcg@10"
+    cold_items: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
@@ -155,6 +171,7 @@ class Experiment:
         events: what is done about duplicates, returns, repeats and ties in time.
         filters: which events count, and which users and items are learnt from.
         sessions: how the log is cut into sessions.
+        objective: which types of events stand in histories, which are asked for, and how much each counts in training.
         split: how the log is split.
         evaluation: how models are measured.
         models: label -> settings of a model; the entry `model` names it where the label does not. Empty takes the
@@ -171,6 +188,7 @@ class Experiment:
     events: Cleaning = field(default_factory=Cleaning)
     filters: Filters = field(default_factory=Filters)
     sessions: Sessions = field(default_factory=Sessions)
+    objective: Objective = field(default_factory=Objective)
     split: Splitting = Splitting()
     evaluation: Evaluating = Evaluating()
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -190,11 +208,15 @@ class Experiment:
     def to_json(self) -> dict[str, Any]:
         """The experiment as plain values; `experiment_of` makes the same one of them."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.objective == NONE:  # as experiments were kept before there were objectives
+            del plain["objective"]
         return plain
 
 
 def read_experiment(path: str | Path) -> Experiment:
     """The experiment of a TOML file; a relative source or folder is meant from the file's own folder.
+
+    Tables for those who answer, `[rules]` and `[serve]`, may stand in the file too; rules are checked, and not applied.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or has faults; all of them are listed.
@@ -208,7 +230,10 @@ def read_experiment(path: str | Path) -> Experiment:
         raise ConfigError(f"{path} is not TOML: {fault}.") from fault
     except OSError as fault:
         raise ConfigError(f"{path} cannot be read: {fault.strerror}.") from fault
-    experiment = experiment_of(content, str(path))
+    if "rules" in content:
+        read_rules(content["rules"], f"{path}: rules")
+    own = {name: table for name, table in content.items() if name not in ANSWERING}
+    experiment = experiment_of(own, str(path))
     beside = path.parent / experiment.data.source
     data = (
         replace(experiment.data, source=str(beside))
@@ -324,6 +349,7 @@ def _range_faults(experiment: Experiment) -> list[str]:
     return [
         *shaped,
         *experiment.split.faults(),
+        *experiment.objective.faults(),
         *(
             f"{name} = {value:g}: must be a finite number from 0 up."
             for name, value in low.items()

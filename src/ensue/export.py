@@ -13,15 +13,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.export import Dim
 
+from ensue import retrieval
 from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
 from ensue.inputs import USER, Inputs
+from ensue.item_vectors import ItemTable
 from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
+from ensue.retrieval import PRODUCT
 from ensue.sequences import Queries
 
 OPSET = 20
@@ -45,19 +49,35 @@ class TorchScoring:
 
     def plain(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores of the network alone, without a prior."""
+        scorer = self.network.scorer
+        return self._after(queries, lambda: partial(self.network.scores, scorer=scorer()))
+
+    def ratings(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 ratings that are expected beside the next item.
+
+        Raises:
+            ModelError: the network has learnt no ratings beside.
+        """
+        beside = self.network.beside
+        if beside is None:
+            raise ModelError("This network has learnt no ratings beside next items: take objective.rating.")
+        return self._after(queries, lambda: partial(beside, scorer=beside.scorer(self.network.items)))
+
+    def _after(self, queries: Queries, reading: Callable[[], Callable[[Tensor], Tensor]]) -> Scores:
+        """`[Q, N]` what is read of the states after each history; made where no gradient is kept."""
         network = self.network
         device = next(network.parameters()).device
         scores = np.empty((len(queries), network.items.n_items), dtype=np.float32)
         was_training = network.training
         network.eval()
         with torch.inference_mode():
-            scorer = network.scorer()
+            read = reading()
             for which, arrays in self.inputs.feeds(queries, SCORING_TOKENS):
                 fed = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
                 fields = {name: fed[name] for name in self.inputs.reads}
                 batch = Batch(fed["items"], network.items.n_items, fields)
                 answers = network.answers(batch, fed["asked"], fed["places"])
-                scores[which] = network.scores(answers, scorer).cpu().numpy()
+                scores[which] = read(answers).cpu().numpy()
         network.train(was_training)
         return scores
 
@@ -71,6 +91,8 @@ class TorchScoring:
         if self.features is not None:
             settings["features"] = self.features.to_json()
             tables[FEATURES] = self.features.table()
+        if (product := product_apart(self.network)) is not None:
+            settings[PRODUCT] = product
         if self.network.prior is not None:
             leaning = self.network.prior.leaning()
             settings[PRIOR] = leaning.to_json()
@@ -78,11 +100,45 @@ class TorchScoring:
         return Parts(settings, arrays, to_onnx(self.network, self.inputs), tables)
 
 
+def product_apart(network: Network) -> dict[str, Any] | None:
+    """What tells of a product with the items that is not a part of the graph; None for one that is.
+
+    It is where the items are many and the table is a plain one, and nothing but the product makes the answer.
+    """
+    head, plain = network.head, type(network.items) is ItemTable
+    others = (network.prior, network.rating, network.beside)
+    if network.items.n_items <= retrieval.APART or any(one is not None for one in others):
+        return None
+    if head.table is None and not plain:
+        return None
+    return {
+        "table": "items.weight" if head.table is None else "head.table",
+        "bias": None if head.bias is None else "head.bias",
+        "cosine": head.temperature > 0,
+    }
+
+
+class _States(nn.Module):
+    """The part of a network before the product: `[Q, D]` what the vectors of the items are multiplied by."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, items: Tensor, asked: Tensor, places: Tensor, *fields: Tensor) -> Tensor:
+        """See `Network.forward`."""
+        network = self.network
+        batch = Batch(items, network.items.n_items, dict(zip(network.reads, fields, strict=True)))
+        return network.scorer().prepared(network.answers(batch, asked, places))
+
+
 def to_onnx(network: Network, inputs: Inputs) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
     Inputs `items [B, T]`, `asked [B, S]`, `places [Q]` (int64), and what the network reads beside them: `user [B]`, any
-    other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added. Padding is `N`.
+    other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added, and of a network
+    that has learnt them `ratings [Q, N]`, those that are expected. Padding is `N`. Where `product_apart` says so, the
+    output is `states [Q, D]` in place of the scores.
 
     Args:
         network: trained; item vectors that are composed go in as the plain table that they make.
@@ -112,14 +168,16 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
     )
     rows, steps, slots, asked = (Dim(name, min=1) for name in "BTSQ")
     fields = tuple({0: rows} if name == USER else {0: rows, 1: steps} for name in inputs.reads)
+    apart = product_apart(network) is not None
+    outputs = ["states"] if apart else ["scores"] if network.beside is None else ["scores", "ratings"]
     _forget_kernels()
     network.items = items.frozen()
     with _quiet(), _lightly(), torch.no_grad():
         program = torch.onnx.export(
-            network,
+            _States(network) if apart else network,
             example,
             input_names=["items", "asked", "places", *inputs.reads],
-            output_names=["scores"],
+            output_names=outputs,
             dynamic_shapes=(
                 {0: rows, 1: steps},
                 {0: rows, 1: slots},

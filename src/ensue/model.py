@@ -13,9 +13,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ensue.catalogue import Catalogue
-from ensue.errors import ConfigError, nearest
+from ensue.errors import ConfigError, DataError, ModelError, nearest
 from ensue.events.log import EventLog
+from ensue.objective import NONE, Objective
 from ensue.progress import Progress, Silent
 from ensue.ranking import Parts, Recommender, Scoring
 from ensue.registry import Registry
@@ -34,6 +37,7 @@ class Training:
         validation: examples that a network stops early on; None trains for the full length.
         exclude_seen: the rule the recommender will answer by, which validation uses too.
         counted: sequences of other users, from which a model that goes on only counts; None where there are none.
+        objective: which events are targets, and how much each counts; the sequences have their weights.
     """
 
     sequences: Sequences
@@ -41,12 +45,69 @@ class Training:
     validation: Examples | None = None
     exclude_seen: bool = True
     counted: Sequences | None = None
+    objective: Objective = NONE
 
     @classmethod
-    def of(cls, log: EventLog, by: str = "user", exclude_seen: bool = True) -> Training:
-        """All events of a log as training, with a catalogue fitted on them."""
+    def of(
+        cls,
+        log: EventLog,
+        by: str = "user",
+        exclude_seen: bool = True,
+        objective: Objective = NONE,
+        cold_items: bool = False,
+    ) -> Training:
+        """All events of a log as training, with a catalogue fitted on them.
+
+        Args:
+            log: the events.
+            by: what a sequence is.
+            exclude_seen: the rule that is answered by.
+            objective: which of the events are targets; without one, all are.
+            cold_items: whether items of the log's table of items that have no event come into the catalogue, too, at
+                its end: to be scored by what is known of them.
+
+        Raises:
+            DataError: none is a target.
+        """
         catalogue = Catalogue.fit(log)
-        return cls(Sequences.of(log, catalogue, by), catalogue, exclude_seen=exclude_seen)
+        if cold_items and log.items is not None:
+            catalogue = catalogue.extend(log.items)
+        found = cls(Sequences.of(log, catalogue, by), catalogue, exclude_seen=exclude_seen)
+        found = found.towards(objective)
+        if objective.typed and not found.sequences.n_targets:
+            raise DataError(
+                f"None of the {log.n_events:,} training events is a target with another before it "
+                f"({objective.words}): there is nothing to learn."
+            )
+        return found
+
+    def towards(self, objective: Objective) -> Training:
+        """The same training towards an objective, with a catalogue that knows of targets."""
+        if not objective:
+            return self
+        counted = None if self.counted is None else objective.weighted(self.counted)
+        sequences, catalogue = objective.weighted(self.sequences), self.catalogue
+        if sequences.weight is not None and catalogue.targets is None:
+            counts = np.bincount(sequences.items, sequences.weight, minlength=len(catalogue))
+            catalogue = replace(catalogue, targets=counts.astype(np.float64))
+        return replace(self, sequences=sequences, catalogue=catalogue, counted=counted, objective=objective)
+
+    def alike(self, model: str, remedy: str = "leave it out") -> Sequences:
+        """The sequences, for a model to which every event is like any other.
+
+        Args:
+            model: its name.
+            remedy: what to do where some events are targets, and others are not.
+
+        Raises:
+            ModelError: there is an objective.
+        """
+        if self.sequences.weight is not None:
+            raise ModelError(
+                f"{model}: learns from all events alike, and cannot tell targets from what only stands in histories "
+                f"({self.objective.words}): {remedy}."
+            )
+        return self.sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +193,9 @@ class Model(ABC):
         return plain
 
 
-models: Registry[Model] = Registry(("ensue.models.counting", "ensue.models.neural"), Model, "ensue.models")
+models: Registry[Model] = Registry(
+    ("ensue.models.counting", "ensue.models.ratings", "ensue.models.neural"), Model, "ensue.models"
+)
 """Every model by name: a file in one of these folders adds to it, and so does an entry point of "ensue.models"."""
 
 
@@ -163,6 +226,7 @@ def fit(
     *,
     by: str = "user",
     exclude_seen: bool = True,
+    objective: Objective = NONE,
     conditions: Conditions | None = None,
     **settings: Any,
 ) -> Recommender:
@@ -173,14 +237,16 @@ def fit(
         log: training events only; take `split.train` or `split.before_test` to keep a test apart.
         by: what a sequence is, "user" or "session".
         exclude_seen: leave items of the history out of its answers.
+        objective: which events stand in histories, and which are learnt to be predicted; without one, all are both.
         conditions: seed, progress, device and limits.
         settings: hyperparameters that differ from the model's defaults.
 
     Raises:
         ConfigError: there is no such model or setting.
-        ModelError: the model cannot be fitted on this log.
+        ModelError: the model cannot be fitted on this log, or knows no objective.
     """
-    training = Training.of(log, by, exclude_seen)
+    objective.check(log)
+    training = Training.of(objective.heard(log), by, exclude_seen, objective)
     return model_of(model, **settings).fit(training, conditions or Conditions())
 
 

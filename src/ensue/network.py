@@ -22,6 +22,7 @@ from ensue.prior import Prior, Told
 from ensue.prior_table import Transitions
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head, Scorer
+from ensue.second_head import Rated, SecondHead
 from ensue.sequences import Queries
 from ensue.side import Side, Users
 
@@ -70,8 +71,9 @@ class Batch:
         later: `[B, T]` the item one step later, `N` where there is none; in training only.
         fresh: `[B]` rows that begin with an empty state; None where all do.
         later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
-        trained: `[M]` places in the flattened rows that have a later item; worked out where the batch is made, since a
-            device would have to be waited for. None works it out.
+        trained: `[M]` places in the flattened rows that have a later item (that counts as a target); worked out where
+            the batch is made, since a device would have to be waited for. None works it out.
+        weights: `[B, T]` how much `later` counts as a target, 0 where it is none; None where all count alike.
         asked: of a prior; in training with one only. It lies on the host.
     """
 
@@ -83,6 +85,7 @@ class Batch:
     later_rating: Tensor | None = None
     trained: Tensor | None = None
     asked: Asked | None = None
+    weights: Tensor | None = None
 
     @property
     def time(self) -> Tensor | None:
@@ -151,6 +154,7 @@ class Network(nn.Module):
         rating: reads scores as ratings; None for a network of next items.
         prior: adds what the last items have been followed by; None adds nothing. `forward` is without it: it is added
             to what a graph answers.
+        beside: expects ratings, too; None expects none.
     """
 
     causal: bool = True
@@ -165,6 +169,7 @@ class Network(nn.Module):
         users: Users | None = None,
         rating: RatingHead | None = None,
         prior: Prior | None = None,
+        beside: SecondHead | None = None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -175,6 +180,7 @@ class Network(nn.Module):
         self.users = users
         self.rating = rating
         self.prior = prior
+        self.beside = beside
         self.input_scale = items.width**0.5
 
     @property
@@ -222,13 +228,47 @@ class Network(nn.Module):
 
     def sought(self, batch: Batch) -> Sought:
         """What a batch trains: after each event, the item that came next."""
+        return self._sought(batch, self.states(batch))
+
+    def both(self, batch: Batch, head: SecondHead) -> tuple[Sought, Rated]:
+        """What a batch trains of next items and of ratings beside, from the same states.
+
+        Args:
+            batch: in training on ratings.
+            head: reads them.
+        """
+        states = self.states(batch)
+        sought = self._sought(batch, states)
+        if batch.later is None or batch.later_rating is None:
+            raise ValueError("a training batch holds the items one step later and their ratings")
+        flat = self._given(batch)
+        weights = None if batch.weights is None else batch.weights.reshape(-1)[flat]
+        queries = head.turn(states.reshape(-1, states.shape[-1])[flat])
+        rated = Rated(queries, batch.later.reshape(-1)[flat], batch.later_rating.reshape(-1)[flat], weights)
+        return sought, rated
+
+    def _sought(self, batch: Batch, states: Tensor) -> Sought:
         if batch.later is None:
             raise ValueError("a training batch holds the items one step later")
         flat = batch.trained
         if flat is None:
             flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
-        states = self.states(batch)
         return Sought(states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat], flat)
+
+    def weighed(self, batch: Batch, sought: Sought) -> tuple[Sought, Tensor | None]:
+        """What a batch trains that counts, and how much each of it does, `[M]`; None where all count alike.
+
+        Args:
+            batch: in training.
+            sought: as `sought` gives it. An item that no event of its row precedes is no target of an objective.
+        """
+        if batch.weights is None:
+            return sought, None
+        weights = batch.weights.reshape(-1)[sought.places.clamp(min=0)] * (sought.places >= 0)
+        if sought.places is batch.trained:  # all of them count
+            return sought, weights
+        kept = torch.nonzero(weights).squeeze(1)
+        return Sought(*(tensor[kept] for tensor in sought)), weights[kept]
 
     def told(self, batch: Batch, places: Tensor) -> Told | None:
         """The prior of what a batch trains; None for a network that learns with none.
@@ -246,15 +286,30 @@ class Network(nn.Module):
         histories = batch.asked.histories[np.maximum(at, 0)]
         return Told(self.prior, batch.asked.table, np.where(at[:, None] < 0, -1, rows[at]), histories)
 
-    def rated(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What a batch trains of ratings: scores `[M]` of the items that came next, and their ratings `[M]`."""
+    def rated(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What a batch trains of ratings: scores `[M]` of the items that came next, their ratings `[M]`, their weights.
+
+        The weights `[M]` are None where all count alike.
+        """
         if batch.later is None or batch.later_rating is None:
             raise ValueError("a training batch holds the items one step later and their ratings")
-        rated = (batch.later != batch.n_items) & ~torch.isnan(batch.later_rating)
-        flat = torch.nonzero(rated.reshape(-1)).squeeze(1)
+        flat = self._given(batch)
         states = self.states(batch)
         queries = states.reshape(-1, states.shape[-1])[flat]
-        return self.scorer().own(queries, batch.later.reshape(-1)[flat]), batch.later_rating.reshape(-1)[flat]
+        scores = self.scorer().own(queries, batch.later.reshape(-1)[flat])
+        if self.rating is not None:
+            scores = scores + self.rating.leaning(queries)[:, 0]
+        weights = None if batch.weights is None else batch.weights.reshape(-1)[flat]
+        return scores, batch.later_rating.reshape(-1)[flat], weights
+
+    @staticmethod
+    def _given(batch: Batch) -> Tensor:
+        """`[M]` places in the flattened rows after which a rating was given that counts."""
+        rated = torch.zeros_like(batch.items, dtype=torch.bool)
+        if batch.later is not None and batch.later_rating is not None:
+            rated = (batch.later != batch.n_items) & ~torch.isnan(batch.later_rating)
+        rated = rated if batch.weights is None else rated & (batch.weights > 0)
+        return torch.nonzero(rated.reshape(-1)).squeeze(1)
 
     def scorer(self) -> Scorer:
         """The scorer over the catalogue, with today's weights."""
@@ -265,11 +320,13 @@ class Network(nn.Module):
         logits = scorer.logits(answers)
         if self.rating is None:
             return logits
-        expected: Tensor = self.rating(logits)
+        expected: Tensor = self.rating(logits + self.rating.leaning(answers))
         return expected
 
-    def forward(self, items: Tensor, asked: Tensor, places: Tensor, *fields: Tensor) -> Tensor:
-        """`[Q, N]` scores of all items after chosen steps: what is exported and served.
+    def forward(
+        self, items: Tensor, asked: Tensor, places: Tensor, *fields: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """`[Q, N]` scores of all items after chosen steps, and expected ratings beside: what is exported and served.
 
         Args:
             items: `[B, T]` int64 indices, right-padded with `N`.
@@ -278,7 +335,11 @@ class Network(nn.Module):
             fields: the columns of `reads`, in this order.
         """
         batch = Batch(items, self.items.n_items, dict(zip(self.reads, fields, strict=True)))
-        return self.scores(self.answers(batch, asked, places), self.scorer())
+        answers = self.answers(batch, asked, places)
+        scores = self.scores(answers, self.scorer())
+        return (
+            scores if self.beside is None else (scores, self.beside(answers, self.beside.scorer(self.items)))
+        )
 
     def begin(self, rows: int) -> State:
         """The state of `B` histories before any event."""

@@ -31,6 +31,7 @@ from ensue.prior_table import Transitions
 from ensue.ranking import Parts, Recommender
 from ensue.rating_head import RatingHead
 from ensue.scorer import Head
+from ensue.second_head import SecondHead, weight_beside
 from ensue.sequences import Sequences
 from ensue.side import Side, Users
 from ensue.spaces import NETWORK, Space
@@ -242,7 +243,7 @@ class NeuralModel(Model):
         rating = None
         if self.rates:
             known = np.zeros(0, dtype=np.float32) if domain.ratings is None else domain.ratings
-            rating = RatingHead(rating_loss_of(self.loss), known)
+            rating = RatingHead(rating_loss_of(self.loss), known, self.width, deviations=True)
         prior = None
         if self.prior != "none":
             table = (
@@ -250,7 +251,12 @@ class NeuralModel(Model):
             )
             weight = 1.0 if self.prior_weight is None else self.prior_weight
             prior = Prior(table.answering, weight, learnt=self.prior == "rules")
-        return self.network_class(items, self.encoder(), head, self.dropout, side, users, rating, prior)
+        beside = None
+        if domain.beside and domain.ratings is not None:
+            own = self.tied and self.item_vectors != "one-hot"
+            beside = SecondHead(domain.n_items, self.width, domain.ratings, tied=own, weight=domain.beside)
+        parts = (items, self.encoder(), head, self.dropout, side, users, rating, prior)
+        return self.network_class(*parts) if beside is None else self.network_class(*parts, beside)
 
     @property
     def causal(self) -> bool:
@@ -293,10 +299,12 @@ class NeuralModel(Model):
             *self.inputs,
             *((USER,) if self.personal != "none" else ()),
         )
-        if self.rates and sequences.rating is None:
+        beside = weight_beside(self, training)
+        if (self.rates or beside) and sequences.rating is None:
             others = ", ".join(sequences.context) or "none"
+            what = "objective.rating" if beside else f"the loss {self.objective().name}"
             raise ModelError(
-                f"{self.name}: the log has no ratings, and the loss {self.objective().name} learns from nothing else; "
+                f"{self.name}: the log has no ratings, and {what} learns from nothing else; "
                 f"its other columns: {others}. Say which one it is (--columns rating=NAME), or take another loss."
             )
         try:
@@ -304,7 +312,9 @@ class NeuralModel(Model):
         except (ColumnError, ConfigError, ModelError) as fault:
             raise ModelError(f"{self.name}: {fault}") from fault
         counts, prior = training.catalogue.counts, self.transitions(training)
-        plain = Domain(sequences.n_items, counts, inputs, ratings=sequences.rating, prior=prior)
+        plain = Domain(
+            sequences.n_items, counts, inputs, ratings=sequences.rating, prior=prior, beside=beside
+        )
         if not self.features:
             return plain
         known = training.catalogue.features
@@ -347,27 +357,6 @@ class NeuralModel(Model):
             return together(model, training, conditions)
         with apart(conditions):
             return Trainer(model, training, conditions).fit()
-
-    def notes(self, inputs: Inputs, features: Features | None = None) -> tuple[str, ...]:
-        """What the columns of events and items are read as, one line each: decisions that nobody typed.
-
-        Args:
-            inputs: as fitted on training events.
-            features: as fitted on the items of training; None where none are read.
-        """
-        lines = [f"{self.name}: reads {note}" for note in inputs.notes]
-        entries = {} if features is None else features.entries
-        for wanted in map(Wanted.of, self.features):
-            feature = entries[wanted.column]
-            lines.append(f"{self.name}: reads of items {feature.note}")
-            if feature.separator and wanted.kind is None and wanted.separator is None:
-                lines[-1] += f"; recognised by the '{feature.separator}' in its text, unless a kind is given"
-        encodings = [*inputs.encodings.entries.values(), *(feature.encoding for feature in entries.values())]
-        if any(encoding is not None and encoding.kind == "category" for encoding in encodings):
-            lines.append(
-                f"{self.name}: a value that training did not know is read as unseen, which is told from missing"
-            )
-        return tuple(lines)
 
     def go_on(self, parts: Parts, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The network trained further, from where a saved one stands; see `ensue.further`.

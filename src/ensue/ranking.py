@@ -1,5 +1,6 @@
-"""From scores to a slate: the recommender, and the three rules that evaluation and serving share.
+"""From scores to a slate: the recommender, and the four rules that evaluation and serving share.
 
+- *own items*: `exclude_own` takes what belongs to the user out of every answer: oneself among people, one's own posts.
 - *seen items*: `exclude` takes the items of the whole history (not of a model's window) out of the ranking.
 - *ties*: `top_k` lists equal scores in catalogue order; `mid_ranks` gives a tied target the middle of its ties.
 - *fallback*: a history without a single known item is answered by training popularity, and says so.
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ensue.batching import Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import QueryError
+from ensue.events.readers.friendships import OWNER
 from ensue.questions import Question, ids_of, queries_of
 from ensue.sequences import Queries
 
@@ -107,11 +109,18 @@ class Recommender:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def scores(self, queries: Queries) -> Scores:
-        """`[Q, N]` scores of every item; a history without items gets training popularity."""
+        """`[Q, N]` scores of every item; a history without items gets training popularity.
+
+        What belongs to the user who asks is at minus infinity, see `exclude_own`.
+        """
         if queries.n_items != len(self.catalogue):
             raise QueryError(
                 f"The queries count {queries.n_items} items, the catalogue {len(self.catalogue)}."
             )
+        return exclude_own(self._scored(queries), queries, self.catalogue)
+
+    def _scored(self, queries: Queries) -> Scores:
+        """`[Q, N]` scores, before any rule."""
         empty = queries.lengths == 0
         if not empty.any():
             return self._whole(queries, self.scoring.score(queries))
@@ -210,6 +219,29 @@ def checked_k(k: object) -> int:
             f"k={k!r} is not a whole number from 0 up: take how many items you want, such as k=10."
         )
     return int(k)
+
+
+def exclude_own(scores: Scores, queries: Queries, catalogue: Catalogue) -> Scores:
+    """`[Q, N]` scores with whatever belongs to the user of each query at minus infinity.
+
+    An item is somebody's own if the feature `owner` names them: of people who are recommended to each other everybody
+    is their own, so nobody is recommended to themselves. A query whose user is not known has nothing of its own. Where
+    nothing is, the scores are given back as they are; else a copy.
+
+    Args:
+        scores: `[Q, N]`.
+        queries: who asks.
+        catalogue: whose items they are.
+    """
+    if catalogue.owned is None or queries.users is None:
+        return scores
+    asking = queries.users.cast(pl.String).rename(OWNER).to_frame().with_row_index("query")
+    own = asking.join(catalogue.owned, on=OWNER, how="inner")
+    if own.is_empty():
+        return scores
+    kept = np.array(scores)
+    kept[own["query"].to_numpy(), own["index"].to_numpy()] = -np.inf
+    return kept
 
 
 def exclude_histories(scores: Scores, queries: Queries) -> Scores:

@@ -10,16 +10,26 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ensue import artifacts
+from ensue import artifacts, retrieval
 from ensue.artifacts import DESCRIPTION, GRAPH, PRIOR, VOCABULARY, Artifact
-from ensue.batching import SCORING_TOKENS
+from ensue.batching import Ints
+from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ConfigError, MissingExtraError
 from ensue.inputs import Inputs
 from ensue.model import models
 from ensue.prior_table import Leaning
 from ensue.ranking import Parts, Recommender, Scores, Scoring
+from ensue.retrieval import ASKED, PRODUCT, Product, Rescored
 from ensue.sequences import Queries
+
+TOKENS = 2_048
+"""The most `rows x steps` that a graph is given at a time: what it works out of more no longer fits into the caches of
+a processor, and takes half as long again."""
+
+EVENTS = 10
+"""Events of a history by which a table is measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +40,36 @@ class GraphScoring:
     inputs: Inputs
     n_items: int
     prior: Leaning | None = None
+    product: Product | None = None
     scores_are: ClassVar[str] = "logits"
 
     def score(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 scores."""
+        if self.product is not None:
+            return self.product.scores(self.states(queries))
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        for which, arrays in self.inputs.feeds(queries, SCORING_TOKENS):
+        for which, arrays in self.inputs.feeds(queries, TOKENS):
             scores[which] = self.session.run(["scores"], arrays)[0]
         if self.prior is not None:
             self.prior.add(scores, queries)
+        return scores
+
+    def states(self, queries: Queries) -> NDArray[np.float32]:
+        """`[Q, D]` what the vectors of the items are multiplied by, where the product is not a part of the graph."""
+        found: list[tuple[Ints, NDArray[np.float32]]] = [
+            (which, self.session.run(["states"], arrays)[0])
+            for which, arrays in self.inputs.feeds(queries, TOKENS)
+        ]
+        states = np.empty((len(queries), found[0][1].shape[1] if found else 0), dtype=np.float32)
+        for which, part in found:
+            states[which] = part
+        return states
+
+    def ratings(self, queries: Queries) -> Scores:
+        """`[Q, N]` float32 ratings that are expected beside the next item, by a network that has learnt them."""
+        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
+        for which, arrays in self.inputs.feeds(queries, TOKENS):
+            scores[which] = self.session.run(["ratings"], arrays)[0]
         return scores
 
     def parts(self) -> Parts:
@@ -50,21 +81,23 @@ class GraphScoring:
         raise ArtifactError("A loaded network is not saved again: copy its folder.")
 
 
-def load(folder: str | Path, *, threads: int = 0) -> Recommender:
+def load(folder: str | Path, *, threads: int = 0, table: str = "fp32") -> Recommender:
     """A recommender from a saved model; needs nothing but its folder.
 
     Args:
         folder: what `artifacts.save` wrote.
         threads: cores that a network may use for one call; 0 leaves it to ONNX Runtime.
+        table: how the table of a large catalogue is kept: "fp32", "int8", or "auto", which goes by its size (see
+            `ensue.retrieval`).
 
     Raises:
+        ConfigError: there is no such table.
         ArtifactError: the folder is no model of ours, or damaged.
         MissingExtraError: a network is loaded and ONNX Runtime is not installed.
     """
     artifact = artifacts.read(Path(folder))
     description = artifact.description
-    graph = artifact.graph
-    scoring = _counting(artifact) if graph is None else _network(artifact, graph, threads)
+    scoring = scoring_of(artifact, threads, table)
     return Recommender(
         artifact.catalogue,
         scoring,
@@ -73,6 +106,22 @@ def load(folder: str | Path, *, threads: int = 0) -> Recommender:
         description["exclude_seen"],
         description.get("facts", {}),
     )
+
+
+def scoring_of(artifact: Artifact, threads: int = 1, table: str = "fp32") -> Scoring:
+    """What an artifact holds, made to answer; a model that is made of others asks for those here.
+
+    Args:
+        artifact: of any kind.
+        threads: cores that a network may use for one call; 0 leaves it to ONNX Runtime.
+        table: how the table of a large catalogue is kept, as for `load`.
+
+    Raises:
+        ArtifactError: a part is missing or does not fit.
+        MissingExtraError: it is a network and ONNX Runtime is not installed.
+    """
+    graph = artifact.graph
+    return _counting(artifact) if graph is None else _network(artifact, graph, threads, table)
 
 
 def _counting(artifact: Artifact) -> Scoring:
@@ -90,29 +139,46 @@ def _counting(artifact: Artifact) -> Scoring:
         ) from fault
 
 
-def _network(artifact: Artifact, graph: bytes, threads: int) -> Scoring:
+def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scoring:
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError as fault:
         raise MissingExtraError(
             "Answering with a network needs ONNX Runtime: pip install 'ensue[run]'."
         ) from fault
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    kind = retrieval.kind_of(table, len(artifact.catalogue))
     try:
         said = artifact.description["scoring"]
         inputs = Inputs.restored(said, artifact.tables.get(VOCABULARY))
         n_items = len(artifact.catalogue)
         prior = Leaning.restored(said[PRIOR], artifact.arrays, n_items) if PRIOR in said else None
+        apart = said.get(PRODUCT)
+        product = (
+            None if apart is None else retrieval.restored(apart, artifact.arrays, n_items, kind, threads)
+        )
     except ArtifactError as fault:
         raise ArtifactError(f"{artifact.folder}: {fault}") from fault
     path = artifact.folder / GRAPH
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = retrieval.session_of(graph, threads)
     except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
         raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
-    if names != (["items", "asked", "places", *inputs.reads], ["scores"]):
+    taken = ["items", "asked", "places", *inputs.reads]
+    outputs = (["scores"], ["scores", "ratings"]) if product is None else (["states"],)
+    if names not in [(taken, given) for given in outputs]:
         raise ArtifactError(f"{path} has other inputs and outputs than ours, {names}: fit the model anew.")
-    return GraphScoring(session, inputs, n_items, prior)
+    scoring = GraphScoring(session, inputs, n_items, prior, product)
+    if isinstance(product, Rescored):
+        product.measure(scoring.states(_examples(artifact.catalogue, inputs.length)))
+    return scoring
+
+
+def _examples(catalogue: Catalogue, length: int) -> Queries:
+    """Histories by which a table is measured, their items drawn as often as they were seen."""
+    rng = np.random.default_rng(0)
+    share = catalogue.share if catalogue.counts.any() else None
+    steps = min(length, EVENTS)
+    items = rng.choice(len(catalogue), size=ASKED * steps, p=share).astype(np.int32)
+    starts = np.arange(ASKED, dtype=np.int64) * steps
+    return Queries(items, starts, starts + steps, len(catalogue))

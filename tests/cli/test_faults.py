@@ -19,7 +19,10 @@ TYPED = [
     (["run", "x.csv", "--modles", "a"], ["No such option: --modles", "--models"]),
     (
         ["run", "x.csv", "--split", "time"],
-        ["'time' is not one of 'temporal', 'last', 'ratio', 'basket', 'users', 'items', 'days', 'auto'"],
+        [
+            "'time' is not one of 'temporal', 'last', 'ratio', 'basket', 'users', 'items', 'days', 'given', "
+            "'friends', 'auto'"
+        ],
     ),
     (["run", "x.csv", "--seed", "one"], ["'--seed'", "'one' is not a whole number"]),
     (["run", "x.csv", "--max-minutes", "long"], ["'--max-minutes'", "'long' is not a number"]),

@@ -14,11 +14,12 @@ import pytest
 from ensue import artifacts, runtime
 from ensue.events.log import EventLog
 from ensue.model import Model, Training, models
+from ensue.models.ratings.rating_model import RatingModel
 from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 
-NAMES = models.names()
+NAMES = tuple(name for name in models.names() if not issubclass(models.get(name), RatingModel))
 NETWORKS = tuple(name for name in NAMES if issubclass(models.get(name), NeuralModel))
 
 SMALL = {

@@ -25,6 +25,10 @@ BOUNDS = {"patience": 12, "validation_targets": 2}
 
 OTHER: dict[Any, Any] = {
     "cross-entropy": "sampled-softmax",
+    "adamic-adar": "common",
+    "columns": ("item",),
+    "members": ({"model": "rules"}, {"model": "popular"}),
+    "weights": (1.0, 0.0),
     "bpr": "cross-entropy",
     "bpr-max": "cross-entropy",
     "learnt positions": "rotary",
@@ -52,13 +56,19 @@ OTHER: dict[Any, Any] = {
     "cosine": "constant",
     "category": "kind",
     "segment": "city",
+    "parts": ("personal", "popular"),
+    "settings_of": {"personal": {"decay": 0.5}},
+    "asks": "item",
 }
 """Another value for a field or for a value that is no number."""
 
-NUMBERS = {"sample": 5, "neighbours": 2, "r_max": 0.9, "prior_top": 2, "prior_decay": 0.9}
+NUMBERS = {"most": 2, "sample": 5, "neighbours": 2, "r_max": 0.9, "prior_top": 2, "prior_decay": 0.9}
 """Numbers that have to be far smaller, or near, to say something on little data."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
+    # the log has no baskets, so that no two items share one
+    **{f"together {name}": {"ahead": 1} for name in ("last", "shrinkage", "popularity", "most")},
+    "settings_of": {"parts": ("personal", "popular")},
     "id_dropout": {"features": ("kind",)},
     "augment_share": {"augment": ("crop",)},
     "prior_weight": {"prior": "rules"},
@@ -132,7 +142,7 @@ def test_every_field_has_an_effect(model: Model, training: Training) -> None:
         tried = tried if model.name == "lstm" else [name for name in tried if name not in shared]
     bases: dict[str, Any] = {}
     for name in tried:
-        begun = replace(model, **TOGETHER.get(name, {}))
+        begun = replace(model, **TOGETHER.get(f"{model.name} {name}", TOGETHER.get(name, {})))
         base = bases.setdefault(str(begun), None)
         if base is None:
             base = bases[str(begun)] = begun.fit(training, Conditions(seed=1)).scores(queries)

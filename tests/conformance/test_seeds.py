@@ -86,6 +86,8 @@ training = Training.of(EventLog.of(frame.with_columns(time)))
 queries = Queries.of([[1, 2], [3], [4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6]], 10)
 for name in models.names():
     kind = models.get(name)
+    if getattr(kind, 'rates', False) is True:  # this log has no ratings
+        continue
     settings = dict(width=16, length=12, epochs=2, batch_tokens=64) if issubclass(kind, NeuralModel) else {}
     scores = kind(**settings).fit(training, Conditions(seed=3)).scores(queries)
     print(name, hashlib.sha256(scores.tobytes()).hexdigest())

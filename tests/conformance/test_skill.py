@@ -15,10 +15,10 @@ from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.splits import Split, split
 
-DEAF = {"popular", "recent"}
-ORDERLESS = {"als", "personal", "tifu-knn", "up-cf"}
-"""Models that read what is in a history, and not in which order."""
-"""Models whose answers are meant not to depend on the history."""
+DEAF = {"popular", "recent", "mutual-friends", "friend-walks", "profiles", "newest", "together"}
+ORDERLESS = {"als", "personal", "tifu-knn", "up-cf", "last-seen", "repeats", "mixture"}
+"""Models that read what is in a history, and not in which order; `together` wants baskets, which the ring has not."""
+"""Models whose answers are meant not to depend on the history, in a log whose items are no users and bare ids."""
 
 
 def test_answers_depend_on_the_history_unless_said_otherwise(fitted: Recommender) -> None:

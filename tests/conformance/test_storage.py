@@ -16,6 +16,7 @@ import pytest
 from ensue import artifacts
 from ensue.events.log import EventLog
 from ensue.model import Model, Training, models
+from ensue.models.ratings.rating_model import RatingModel
 from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
@@ -79,8 +80,9 @@ def test_models_answer_elsewhere_with_nothing_but_their_folder(
 ) -> None:
     """Another process, another folder, no torch, no GPU, no data, and the place they were saved in is gone."""
     home, away = tmp_path / "home", tmp_path / "away"
+    names = [name for name in models.names() if not issubclass(models.get(name), RatingModel)]
     expected = {}
-    for name in models.names():
+    for name in names:
         recommender, folder = shelf(name)
         shutil.copytree(folder, home / "models" / name)
         expected[name] = recommender.recommend_many(HISTORIES, 10)
@@ -96,7 +98,7 @@ def test_models_answer_elsewhere_with_nothing_but_their_folder(
     )
     assert found.returncode == 0, found.stderr
     answers = json.loads(found.stdout)
-    assert list(answers) == sorted(models.names())
+    assert list(answers) == sorted(names)
     for name, slates in expected.items():
         for slate, (items, scores, fallback) in zip(slates, answers[name], strict=True):
             assert tuple(items) == slate.items, name

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ensue.cli import (
+    ads,
     compare,
     data,
     demo,
@@ -16,6 +17,7 @@ from ensue.cli import (
     recommend,
     replay,
     report,
+    rerank,
     run,
     runs,
     select,
@@ -51,8 +53,10 @@ for verb in (
     serve.serve,
 ):
     app.command()(verb)
+app.add_typer(ads.app, name="ads")
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
+app.add_typer(rerank.app, name="rerank")
 app.add_typer(serve.keys, name="keys")
 for verb in (models.models, doctor.doctor):
     app.command()(verb)

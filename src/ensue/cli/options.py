@@ -69,6 +69,13 @@ def folder(text: str) -> Path:
     return found
 
 
+TargetEvents = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...",
+        help="Event types that are asked for, such as purchase. [default: all, or as in training]",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON only to standard output.")]
 Seed = Annotated[int, typer.Option(parser=count, metavar="N", help="Same seed, same bits on one machine.")]
 
@@ -99,6 +106,8 @@ class Rule(StrEnum):
     users = "users"
     items = "items"
     days = "days"
+    given = "given"
+    friends = "friends"
     auto = "auto"
 
 
@@ -108,6 +117,7 @@ class Targets(StrEnum):
     successive = "successive"
     last = "last"
     random = "random"
+    completion = "completion"
 
 
 class Unit(StrEnum):

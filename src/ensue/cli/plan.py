@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensue.cli.options import Rule, Source, Targets, Unit, count, names, number
-from ensue.cli.shaping import Shaping
+from ensue.cli.shaping import Aiming, Shaping
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Plan:
     targets: Annotated[
         Targets | None,
         typer.Option(
-            help="Test every event of the test part, each user's last, or one drawn. [default: successive]"
+            help="Test every event of the test part, each user's last, one drawn, or one hidden item of each user's "
+            "last basket, the rest of it open (completion). [default: successive]"
         ),
     ] = None
     exclude_seen: Annotated[
@@ -73,7 +74,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices(Shaping, Plan):
+class Choices(Shaping, Aiming, Plan):
     """All that an experiment does with a log."""
 
 
@@ -110,6 +111,8 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
         _put(content, "sequences", {"session_gap": choices.session_gap or 0.0})
     for table, values in choices.content().items():
         _put(content, table, values)
+    if aims := choices.aims():
+        _put(content, "objective", aims)
     _put(content, "split", _given(rule=choices.split, days=choices.days, windows=choices.windows))
     _put(content, "evaluation", _given(targets=choices.targets, exclude_seen=choices.exclude_seen))
     content |= _given(seed=choices.seed, max_minutes=choices.max_minutes, out=choices.out or None)

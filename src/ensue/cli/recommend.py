@@ -12,6 +12,7 @@ from ensue.cli.options import Json, folder, whole
 from ensue.errors import QueryError
 
 if TYPE_CHECKING:
+    from ensue.objective import Objective
     from ensue.questions import Question
     from ensue.ranking import Recommender
 
@@ -44,6 +45,13 @@ def recommend(
         typer.Option(
             metavar="ID",
             help="A user whose history the run has kept, with what its models read of the events.",
+        ),
+    ] = None,
+    basket: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID,ID,...",
+            help="An open basket, in no order: what else? What --user or --history gives comes before it.",
         ),
     ] = None,
     question: Annotated[
@@ -99,6 +107,7 @@ def recommend(
     from ensue import ladder
     from ensue.asked import moment
     from ensue.cli import asking, slates, terminal
+    from ensue.open_baskets import open_question
 
     given = {
         "--history": history,
@@ -114,8 +123,8 @@ def recommend(
     when = None if at is None else moment(at, "--at")
     recommender = ladder.load(run)
     if all_users is not None:
-        if rules is not None or explain:
-            raise QueryError("--all writes plain answers: leave out --rules and --explain.")
+        if rules is not None or explain or basket is not None:
+            raise QueryError("--all writes plain answers: leave out --rules, --explain and --basket.")
         excluded = asking.ids(exclude, "--exclude")
         written = slates.write_all(recommender, run, all_users, k, excluded, exclude_seen, when)
         if as_json:
@@ -129,13 +138,17 @@ def recommend(
     if question is None:
         why, asked, notes = _typed(recommender, run, history, history_id, titles, user)
     else:
-        asked = asking.question(question)
+        asked = _objective(recommender).question(asking.question(question))
         why = _NOTHING_KNOWN if asked.history else "the history is empty"
         notes = asking.unread(asked, ladder.reads(recommender))
     if when is not None and asked.at is not None:
         raise QueryError("--at and 'at' of the question both say when it is asked: use one of them.")
     asked = asked if when is None else replace(asked, at=when)
     excluded = asking.ids(exclude, "--exclude")
+    if basket is not None:
+        opened = asking.ids(basket, "--basket")
+        asked = open_question(asked, opened, recommender.catalogue)
+        excluded, why = [*excluded, *opened], _NOTHING_KNOWN if asked.history else why
     slate, ruled = slates.answer(recommender, asked, k, excluded, exclude_seen, rules)
     explained = slates.explained(recommender, asked, slate, k, excluded, exclude_seen) if explain else None
     if as_json:
@@ -155,6 +168,13 @@ def recommend(
     slates.show(slate, why, k)
     if explained is not None:
         slates.show_explanations(explained)
+
+
+def _objective(recommender: Recommender) -> Objective:
+    """Which types of events stand in the histories of a model."""
+    from ensue.objective import Objective
+
+    return Objective.learnt(recommender.facts.get("learnt") or {})
 
 
 def _typed(

@@ -31,6 +31,10 @@ def serve(
     keys: Annotated[
         str | None, typer.Option(metavar="FILE", help="Ask for keys of this file, see `ensue keys`.")
     ] = None,
+    ads: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Answer about ads too, from a model of `ensue ads fit`."),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="TOML", help="File with a table [serve], and [rules] of all answers."),
@@ -55,7 +59,7 @@ def serve(
         name: value
         for name, value in {
             "run": run or None, "host": host, "port": port, "workers": workers, "state": state, "keys": keys,
-            "request_log": request_log,
+            "request_log": request_log, "ads": ads,
         }.items()
         if value is not None
     }  # fmt: skip

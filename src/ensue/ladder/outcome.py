@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensue import runtime
+from ensue.basket_evaluation import BasketEvaluation
 from ensue.evaluation import Evaluation
 from ensue.events.audit import Audit
 from ensue.events.filtering import Fitted
@@ -40,6 +41,7 @@ class Rung:
         ratings: how far off its expected ratings are on the test part; None where its scores are none.
         cost: what it costs beside that time: memory, size, latency; None where it was not measured.
         warnings: what is odd about its figures or its answers, a sentence each.
+        baskets: how much of whole baskets it finds; None where the split asks for none.
     """
 
     label: str
@@ -54,6 +56,7 @@ class Rung:
     ratings: RatingEvaluation | None = None
     cost: Cost | None = None
     warnings: tuple[str, ...] = ()
+    baskets: BasketEvaluation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs."""
@@ -64,6 +67,7 @@ class Rung:
             "validation": self.validation,
             "test": self.test.to_json(),
             "ratings": None if self.ratings is None else self.ratings.to_json(),
+            "baskets": None if self.baskets is None else self.baskets.to_json(),
             "fit_seconds": round(self.fit_seconds, 3),
             "test_seconds": round(self.test_seconds, 3),
             "cost": None if self.cost is None else self.cost.to_json(),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ensue import artifacts, runtime
+from ensue.basket_evaluation import evaluate_baskets
 from ensue.errors import DataError, MissingExtraError
 from ensue.evaluation import Evaluation, evaluate
 from ensue.events.log import EventLog
@@ -22,10 +23,13 @@ from ensue.ladder.outcome import Rung
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
 from ensue.model import models as families
+from ensue.objective import NONE, Objective
 from ensue.presets import PRESETS, preset
 from ensue.progress import Progress
 from ensue.ranking import Recommender
+from ensue.rated_beside import rated_beside
 from ensue.rating_evaluation import evaluate_ratings
+from ensue.rules import with_first_seen
 from ensue.run_folder import MODELS
 from ensue.segments import DEFAULT as SEGMENTS
 from ensue.segments import Segmenting
@@ -114,7 +118,7 @@ def validated(log: EventLog, parts: Split, experiment: Experiment) -> Training:
         experiment: what a sequence is, what is asked, and whether seen items are left out.
     """
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
-    training = Training.of(log, by, seen)
+    training = Training.of(log, by, seen, experiment.objective, experiment.evaluation.cold_items)
     check_learnt(parts, training.catalogue, "validation")
     validation = parts.examples("validation", training.catalogue, experiment.evaluation.targets)
     return replace(training, validation=validation if len(validation) else None)
@@ -183,12 +187,17 @@ def finished(
     if first.validation is not None:
         score = first.validation.value(experiment.evaluation.choose_on)
     if experiment.refit and (parts.part == 1).any():
-        fitted = refit(first.model, fitted, Training.of(learnable[1], by, seen), conditions)
+        cold = experiment.evaluation.cold_items
+        again = Training.of(learnable[1], by, seen, experiment.objective, cold)
+        fitted = refit(first.model, fitted, again, conditions)
     place = folder / MODELS / label
     fit_seconds = first.seconds + time.monotonic() - began
     peak = process_peak()
     before = parts.before_test if experiment.refit else parts.train
-    what = learnt(parts.log, before, experiment.shape.said(by), experiment.to_json()["split"])
+    if before.has_time:  # what rules of freshness read
+        fitted = replace(fitted, catalogue=with_first_seen(fitted.catalogue, before))
+    split = experiment.to_json()["split"]
+    what = learnt(parts.log, before, experiment.shape.said(by), split, experiment.objective)
     what |= {"events": learnable[1 if experiment.refit else 0].n_events, "targets": targets}
     artifacts.save(fitted, place, facts={"validation": score, "label": label, "learnt": what})
     served = runtime.load(place)
@@ -206,12 +215,17 @@ def finished(
     )
     for warning in warnings:
         progress.say(f"{label}: warning: {warning}")
-    ratings = None
-    if answers_ratings(served):
+    ratings, rates = None, served if answers_ratings(served) else rated_beside(served)
+    if rates is not None:
         try:
-            ratings = evaluate_ratings(served, examples, training=before if has_ratings(before) else None)
+            ratings = evaluate_ratings(rates, examples, training=before if has_ratings(before) else None)
         except DataError as fault:
             progress.say(f"{label}: {fault}")
+    baskets = None
+    if experiment.split.rule == "basket" and targets == "successive":
+        baskets = evaluate_baskets(served, examples)
+        for line in baskets.lines():
+            progress.say(f"{label}: {line}")
     cost = Cost(
         folder_bytes(place),
         latency(served, examples),
@@ -221,7 +235,7 @@ def finished(
     )
     return Rung(
         label, first.model, score, figures, fit_seconds, test_seconds, place, fitted.facts, reads(served), ratings,
-        cost, warnings,
+        cost, warnings, baskets,
     )  # fmt: skip
 
 
@@ -236,7 +250,11 @@ def reads(recommender: Recommender) -> tuple[str, ...]:
 
 
 def learnt(
-    log: EventLog, training: EventLog, sequences: Mapping[str, Any], split: Mapping[str, Any] | None = None
+    log: EventLog,
+    training: EventLog,
+    sequences: Mapping[str, Any],
+    split: Mapping[str, Any] | None = None,
+    objective: Objective = NONE,
 ) -> dict[str, Any]:
     """What a saved model says of the events it has learnt from, so that it can be evaluated on others later.
 
@@ -245,6 +263,7 @@ def learnt(
         training: those that the model was fitted on.
         sequences: what a sequence is, as in an experiment.
         split: which events of the log were tested, as in an experiment; None if none were.
+        objective: what it was to predict from what.
     """
     until = training.frame["time"].max() if training.has_time else None
     return {
@@ -253,4 +272,5 @@ def learnt(
         "until": until.isoformat() if isinstance(until, datetime) else None,
         "sequences": dict(sequences),
         "split": None if split is None else dict(split),
+        **({"objective": objective.to_json()} if objective else {}),
     }

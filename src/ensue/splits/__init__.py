@@ -9,6 +9,8 @@ A split gives every event exactly one part. The rules, by name:
     users      a share of the users is held out whole, and asked about by their own histories
     items      a share of the items is held out: their events are not learnt from, and they alone are asked for
     days       the sessions of the last day (or of more days) are the test
+    given      a column says which part an event is in; its log has an order and no times
+    friends    a share of the friendships is held out, both directions of each; or those that a column names
 
 `rolling` gives several temporal splits one after the other, for a back-test. What a rule lets training see of the
 future is in `Split.leaks`; a split that claims to see nothing of it is checked, and fails loudly (`check`).
@@ -29,6 +31,8 @@ from ensue.examples import Examples
 from ensue.splits.by_place import last_basket, last_out, ratio, short_notes
 from ensue.splits.by_time import at_times, last_days, temporal, temporal_name
 from ensue.splits.checking import check, check_learnt
+from ensue.splits.friends import friends_out
+from ensue.splits.given import given
 from ensue.splits.held_out import items_out, users_out
 from ensue.splits.parts import LEAKS, PARTS, TEST, TRAIN, UNUSED, VALIDATION, Split
 from ensue.splits.targets import TARGETS, examples_at
@@ -50,6 +54,8 @@ __all__ = [
     "check",
     "check_learnt",
     "examples_at",
+    "friends_out",
+    "given",
     "items_out",
     "last_basket",
     "last_days",
@@ -73,6 +79,8 @@ RULES: dict[str, Callable[..., Split]] = {
     "users": users_out,
     "items": items_out,
     "days": last_days,
+    "given": given,
+    "friends": friends_out,
 }
 
 

@@ -13,6 +13,7 @@ from ensue.errors import ConfigError, DataError, LeakError, nearest
 from ensue.events.log import EventLog
 from ensue.examples import Examples
 from ensue.sequences import units
+from ensue.splits.completion import COMPLETION, completions
 from ensue.splits.targets import TARGETS, examples_at, with_history
 
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, 3
@@ -106,14 +107,19 @@ class Split:
         Args:
             part: "validation" or "test" ("train" gives the training targets).
             catalogue: the items that the model knows.
-            targets: "successive" (every event of the part), "last" (the last of each sequence's part), or "random" (one
-                of each sequence's part).
+            targets: "successive" (every event of the part), "last" (the last of each sequence's part), "random" (one
+                of each sequence's part), or "completion" (one hidden item of each user's last basket in the part, the
+                rest of it open).
             seed: of the random ones.
         """
         chosen = self.asked(part)
         if targets not in TARGETS:
             raise ConfigError(
                 f"There are no targets '{targets}': take one of {', '.join(TARGETS)}.{nearest(targets, TARGETS)}"
+            )
+        if targets == COMPLETION:
+            return completions(
+                self.log, chosen, catalogue, by=self.by, protocol=f"{self.name}, {part}", seed=seed
             )
         protocol = f"{self.name}, {part}, {targets} targets" + (
             f" (seed {seed})" if targets == "random" else ""

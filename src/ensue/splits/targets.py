@@ -10,7 +10,7 @@ from ensue.events.log import EventLog
 from ensue.examples import Examples
 from ensue.sequences import Queries, Units, context_of, ratings_of, times_of, units
 
-TARGETS = ("successive", "last", "random")
+TARGETS = ("successive", "last", "random", "completion")
 
 
 def examples_at(
