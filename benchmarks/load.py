@@ -103,14 +103,22 @@ class Running:
 
 
 @contextmanager
-def service(model: Path, workers: int) -> Iterator[Running]:
-    """`ensue serve` with a state of its own, until the block ends."""
+def service(model: Path, workers: int, table: str = "auto") -> Iterator[Running]:
+    """`ensue serve` with a state of its own, until the block ends.
+
+    Args:
+        model: folder.
+        workers: processes.
+        table: how the table of a large catalogue is kept.
+    """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     with tempfile.TemporaryDirectory() as state:
         words = [sys.executable, "-m", "ensue", "serve", model, "--port", port, "--workers", workers]
-        words += ["--state", Path(state) / "state.db"]
+        set_up = Path(state) / "serve.toml"
+        set_up.write_text(f'[serve]\ntable = "{table}"\n', encoding="utf-8")
+        words += ["--state", Path(state) / "state.db", "--config", set_up]
         alone = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         began = time.perf_counter()
         process = subprocess.Popen([str(word) for word in words], env=alone, stderr=subprocess.DEVNULL)
@@ -124,7 +132,7 @@ def service(model: Path, workers: int) -> Iterator[Running]:
 
 def ready(process: subprocess.Popen[bytes], port: int, began: float) -> float:
     """Seconds until it says that it can answer."""
-    while time.perf_counter() - began < 120:
+    while time.perf_counter() - began < 300:
         assert process.poll() is None, "the service ended at its start"
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
@@ -135,7 +143,7 @@ def ready(process: subprocess.Popen[bytes], port: int, began: float) -> float:
             time.sleep(0.005)
         finally:
             connection.close()
-    raise SystemExit("the service was not ready within two minutes")
+    raise SystemExit("the service was not ready within five minutes")
 
 
 def children(pid: int) -> list[int]:
@@ -153,20 +161,36 @@ def resident(pid: int) -> float:
 
 
 def wrk(
-    port: int, asked: Asked, seconds: float, connections: int, by_user: float, by_history: float
+    port: int,
+    asked: Asked,
+    seconds: float,
+    connections: int,
+    by_user: float,
+    by_history: float,
+    pause: int = 0,
 ) -> dict[str, Any]:
-    """The load, and what came of it; latencies in milliseconds."""
+    """The load, and what came of it; latencies in milliseconds.
+
+    Args:
+        port: of the service.
+        asked: what is asked.
+        seconds: how long.
+        connections: that are kept alive.
+        by_user: share of recommend by user.
+        by_history: share of recommend by history; the others are events.
+        pause: milliseconds that a connection waits between two requests.
+    """
     words = [
         "wrk",
         "-t1",
         f"-c{connections}",
         f"-d{round(seconds)}s",
         "--timeout",
-        "10s",
+        "30s",
         "-s",
         HERE / "wrk.lua",
     ]
-    words += [f"http://127.0.0.1:{port}", "--", asked.folder, by_user, by_history]
+    words += [f"http://127.0.0.1:{port}", "--", asked.folder, by_user, by_history, pause]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("JSON "))
     found = json.loads(line[5:])

@@ -2,7 +2,6 @@
 
     ENSUE_DATA=... python benchmarks/serving.py                   # speed on ML-1M, about three minutes
     ENSUE_DATA=... python benchmarks/serving.py --soak 30         # half an hour of load, swaps, erasures
-    python benchmarks/serving.py --items 1000000                  # a synthetic catalogue of that size
 
 The model is a Transformer of width 64 with 2 blocks that was trained for a few dozen steps: its speed is that of a
 well trained one. `--run FOLDER` takes a model that is there. The load is made by wrk on the same machine, which takes
@@ -36,6 +35,8 @@ RESULTS = HERE / "results" / "serving.json"
 K = 10
 MIX = (0.5, 0.3)
 """Shares of recommend by user and by history; the others are events."""
+SOAKED, PAUSE = 8, 50
+"""Connections of the soak, and milliseconds that each waits between two requests: at most 160 requests a second."""
 LIBRARIES = ("onnxruntime", "fastapi", "uvicorn", "httptools", "uvloop", "orjson")
 
 
@@ -43,7 +44,6 @@ def main(arguments: list[str]) -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--run", type=Path, help="a model that is there, instead of training one")
     options.add_argument("--seconds", type=int, default=30, help="of each load")
-    options.add_argument("--items", type=int, default=0, help="a synthetic catalogue instead of ML-1M")
     options.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     options.add_argument("--results", type=Path, default=RESULTS)
     chosen = options.parse_args(arguments)
@@ -53,12 +53,10 @@ def main(arguments: list[str]) -> None:
         folder = Path(place)
         load = os.getloadavg()[0]
         model = folder / "models" / "a"
-        shutil.copytree(chosen.run, model) if chosen.run else train(model, chosen.items)
+        shutil.copytree(chosen.run, model) if chosen.run else train(model)
         asked = Asked.of(model, folder / "asked")
         if chosen.soak:
             rows = [soak(model, asked, chosen.soak)]
-        elif chosen.items:
-            rows = [one_connection(model, asked, chosen.seconds), in_process(model, asked)]
         else:
             rows = [
                 *(starting(model, workers) for workers in (1, 2)),
@@ -79,7 +77,7 @@ def main(arguments: list[str]) -> None:
 # ------------------------------------------------------------------------------------------ what is asked
 
 
-def train(folder: Path, items: int) -> None:
+def train(folder: Path, items: int = 0) -> None:
     """A small Transformer in a process of its own, so that this one holds no torch."""
     words = [sys.executable, __file__, "--train", str(folder), str(items)]
     subprocess.run(words, check=True)
@@ -222,14 +220,14 @@ def soak(model: Path, asked: Asked, minutes: float) -> dict[str, Any]:
         for other in others:
             other.start()
         try:
-            found = wrk(running.port, asked, 60 * minutes, 16, *MIX)
+            found = wrk(running.port, asked, 60 * minutes, SOAKED, *MIX, pause=PAUSE)
         finally:
             ended.set()
             for other in others:
                 other.join()
         alive = running.process.poll() is None
     return {
-        "what": "soak", "workers": 2, "minutes": minutes, **found, **counts, "alive": alive,
+        "what": "soak", "workers": 2, "minutes": minutes, "pause_ms": PAUSE, **found, **counts, "alive": alive,
         "faults": faults[:5], "memory": over, "growth_mb_per_minute": growth(over),
     }  # fmt: skip
 

@@ -1,9 +1,9 @@
 -- A mix of requests for wrk: recommend by user, recommend by history, and events, in given shares.
 --
---   wrk ... -s wrk.lua URL -- FOLDER SHARE_BY_USER SHARE_BY_HISTORY
+--   wrk ... -s wrk.lua URL -- FOLDER SHARE_BY_USER SHARE_BY_HISTORY [PAUSE]
 --
 -- FOLDER holds the files users, items and histories, one to a line. Events carry no time and no id, so that each is
--- new. All requests of a thread come from its own seed. The summary is one line of JSON.
+-- new. PAUSE is milliseconds that a connection waits between two requests, 0 if left out. All requests of a thread come from its own seed. The summary is one line of JSON.
 
 local threads = 0
 
@@ -22,6 +22,8 @@ function init(args)
   math.randomseed(seed)
   users, items, histories = lines(args[1] .. "/users"), lines(args[1] .. "/items"), lines(args[1] .. "/histories")
   by_user, by_history = tonumber(args[2]), tonumber(args[3])
+  pause = tonumber(args[4] or "0")
+  if pause > 0 then delay = function() return pause end end
   headers = { ["content-type"] = "application/json" }
 end
 

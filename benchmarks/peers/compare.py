@@ -9,7 +9,8 @@ benchmarks/results/peers_<what>.json; those of the same data, threads and peers 
 
 *training* (rectools, replay, recbole, keras): useful targets a second once the first steps are over, and the most
 memory of the whole process. *evaluation* (rectools, replay): users a second when the ten best of all items that are
-not in the history are made for everybody, and how long a single request takes whose history comes with it.
+not in the history are made for everybody, how long a thousand users take together, and how long a single request takes
+whose history comes with it.
 
 Ratios are of medians, and above 1 in ensue's favour. The Transformers are compared with each other, and the LSTMs.
 """
@@ -171,6 +172,8 @@ def headline(row: Row) -> str:
 def table(what: str, rows: list[Row]) -> list[str]:
     """Medians over the repeats, each peer's beside ours of the same run, with the ratios."""
     columns = TRAINING if what == "training" else EVALUATION
+    if what == "evaluation" and all("together" in row for row in rows if "fault" not in row):
+        columns = [*columns, TOGETHER]
     lines = [f"{'':<10}{'model':<13}{'n':>3}" + "".join(f"{name:>16}{'ratio':>8}" for name, _, _ in columns)]
     for model in dict.fromkeys(row["against"] for row in rows):
         own = [row for row in rows if row["against"] == model and "fault" not in row]
@@ -202,6 +205,7 @@ EVALUATION: list[Column] = [
     ("p99 ms", lambda row: float(row["p99_ms"]), "less"),
     ("peak MB", lambda row: float(row["peak_rss_mb"]), "less"),
 ]
+TOGETHER: Column = ("ms for 1,000", lambda row: 1000 * float(row["together_seconds"]), "less")
 """What the tables show, and whether more or less of it is better."""
 
 

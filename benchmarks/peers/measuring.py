@@ -30,6 +30,8 @@ EMBEDDING, UNITS = 128, 64
 BATCH, RATE, K = 128, 1e-3, 10
 REQUESTS, UNTIMED_REQUESTS = 100, 10
 """How many single requests are timed, and how many are made before."""
+SOME, TIMES = 1_000, 3
+"""Users that are answered together, as in a nightly run, and how often that is timed."""
 EVALUATED_AFTER = 2.0
 """Seconds of training before a model is asked: its answers are not judged here, only how long they take."""
 
@@ -219,9 +221,24 @@ def latencies(answer: Callable[[int], object]) -> list[float]:
     return taken[UNTIMED_REQUESTS:]
 
 
-def spread(users: Sequence[str]) -> list[str]:
-    """The users of the single requests, evenly over all."""
-    count = UNTIMED_REQUESTS + REQUESTS
+def together(users: Sequence[str], answer: Callable[[list[str]], object]) -> dict[str, float]:
+    """What it takes to answer a thousand users together: the least of some times, after one that is not timed."""
+    chosen = spread(users, min(SOME, len(users)))
+    taken = []
+    for _ in range(TIMES + 1):
+        with Stopwatch() as watch:
+            answer(chosen)
+        taken.append(watch)
+    best = min(taken[1:], key=lambda one: one.seconds)
+    return {
+        "together": len(chosen),
+        "together_seconds": round(best.seconds, 4),
+        "together_cpu_seconds": round(min(one.cpu_seconds for one in taken[1:]), 4),
+    }
+
+
+def spread(users: Sequence[str], count: int = UNTIMED_REQUESTS + REQUESTS) -> list[str]:
+    """Some users, those of the single requests if no number is given, evenly over all."""
     return [users[number * len(users) // count] for number in range(count)]
 
 

@@ -32,6 +32,7 @@ from measuring import (
     histories,
     latencies,
     spread,
+    together,
     trained,
 )
 
@@ -125,7 +126,10 @@ def answer(asked: Asked, log: EventLog) -> None:
         evaluate(served, examples, metrics=("ndcg@10",))
     ranked = len(examples) / ranking.seconds
     users = len(everyone)
-    answered(asked, PEER, asked.model, users, taken, single, ranked_users_per_second=round(ranked, 1))
+    some = together(
+        list(everyone), lambda chosen: served.recommend_many([everyone[user] for user in chosen], K)
+    )
+    answered(asked, PEER, asked.model, users, taken, single, ranked_users_per_second=round(ranked, 1), **some)
 
 
 def main(asked: Asked) -> None:

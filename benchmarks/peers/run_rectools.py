@@ -28,6 +28,7 @@ from measuring import (
     histories,
     latencies,
     spread,
+    together,
     trained,
 )
 from pytorch_lightning import Callback, Trainer
@@ -118,8 +119,9 @@ def evaluate(asked: Asked, frame: pd.DataFrame) -> None:
     made = [dataset_of(one) for one in frames]
     single = latencies(lambda n: model.recommend([chosen[n]], dataset_of(frames[n]), K, filter_viewed=True))
     ready = latencies(lambda n: model.recommend([chosen[n]], made[n], K, filter_viewed=True))
+    some = together(list(everyone), lambda chosen: model.recommend(chosen, dataset, K, filter_viewed=True))
     users = len(everyone)
-    answered(asked, PEER, "SASRec", users, taken, single, ways={"data set made before": ready})
+    answered(asked, PEER, "SASRec", users, taken, single, ways={"data set made before": ready}, **some)
 
 
 def main(asked: Asked) -> None:

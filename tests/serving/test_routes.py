@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -246,6 +247,40 @@ def test_what_cannot_be_is_said_with_what_to_do(service: Service) -> None:
     assert problem(service.ask("events", item="A")) == (422, "invalid")
     assert problem(service.ask("events", events=[{"user": "u", "item": 7}])) == (422, "invalid")
     assert problem(service.ask("recommend", history=["A"], at="yesterday")) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        (
+            "recommend",
+            {"history": ["A", {"item": "B", "time": 7, "rating": 4.5, "context": {"x": 1}}], "k": 3},
+        ),
+        ("recommend", {"user": "both ways", "exclude_seen": True, "explain": True}),
+        ("recommend", {"history": ["A"], "rules": {"availability": {"deny": ["B"]}}}),
+        ("recommend", {"history": ["A"], "k": 2_000}),
+        ("recommend", {"history": ["A"], "rules": {"nothing": {}}}),
+        ("recommend", {"history": "A", "k": True}),
+        ("recommend", {}),
+        ("events", {"user": "both ways", "item": "A", "time": 7, "id": "once"}),
+        ("events", [{"session": "both ways", "item": "A", "time": 7}]),
+        ("events", {"events": [{"item": "A"}]}),
+        ("events", 7),
+    ],
+)
+def test_the_short_way_and_that_through_the_framework_answer_alike(
+    service: Service, route: str, body: Any
+) -> None:
+    service.ask("events", events=[{"user": "both ways", "item": "A", "time": 7, "id": "once"}])
+    service.ask("events", events=[{"session": "both ways", "item": "A", "time": 7}])
+    short = service.client.post(f"/v1/{route}", json=body)
+    whole = service.client.post(
+        f"/v1/{route}", content=short.request.content, headers={"content-type": "application/vnd.api+json"}
+    )
+    assert (short.status_code, short.json()) == (whole.status_code, whole.json())
+    assert {name: short.headers[name] for name in short.headers if name != "date"} == {
+        name: whole.headers[name] for name in whole.headers if name != "date"
+    }
 
 
 @pytest.mark.parametrize(

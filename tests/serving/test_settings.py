@@ -24,6 +24,13 @@ def test_settings_come_from_a_table_and_what_is_given_beside_wins(tmp_path: Path
     assert found.store == str(Path("runs/a/state.db"))
 
 
+def test_a_table_is_one_of_three() -> None:
+    assert settings_of({"run": "r"}).table == "auto"
+    assert settings_of({"run": "r", "table": "int8"}).table == "int8"
+    with pytest.raises(ConfigError, match="table: input should be 'auto', 'fp32' or 'int8'"):
+        settings_of({"run": "r", "table": "fp16"})
+
+
 def test_all_faults_are_told_at_once() -> None:
     faulty = {"run": "r", "ports": 1, "workers": "two", "bounds": {"kk": 3}}
     with pytest.raises(ConfigError) as raised:

@@ -63,6 +63,19 @@ def asked(client: httpx.Client, **body: Any) -> Any:
     return found.json()
 
 
+def test_connections_are_shared_evenly(two: Service, both: list[httpx.Client]) -> None:
+    clients = [two.fresh() for _ in range(12)]
+    named: dict[str, int] = {}
+    for client in clients:  # all are open at once
+        page = client.get("/metrics").text
+        name = next(line for line in page.splitlines() if line.startswith("ensue_process{"))
+        named[name] = named.get(name, 0) + 1
+    for client in clients:
+        client.close()
+    assert len(named) == 2
+    assert min(named.values()) >= 4
+
+
 def test_an_event_told_to_one_is_known_to_the_other_at_once(both: list[httpx.Client]) -> None:
     for place, item in enumerate("ADGB"):
         told, other = both[place % 2], both[1 - place % 2]

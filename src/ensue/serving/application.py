@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,28 +19,37 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from ensue.errors import ArtifactError, EnsueError, StateError
+from ensue.errors import ArtifactError, EnsueError
+from ensue.reranking import load as load_reranker
 from ensue.run_folder import HISTORIES, histories
 from ensue.serving.control import EVERY, control_at
+from ensue.serving.direct import Direct
 from ensue.serving.guard import Guard
 from ensue.serving.host import Host
 from ensue.serving.keys import Keys, read_keys
 from ensue.serving.measures import Measures
 from ensue.serving.page import PATHS, pages
 from ensue.serving.patience import SECONDS
-from ensue.serving.problems import PROBLEMS, Problem, invalid, problem_of
+from ensue.serving.problems import PROBLEMS, Problem, invalid, told_of
 from ensue.serving.request_log import RequestLog
 from ensue.serving.routes import ROUTERS
 from ensue.serving.service import Service
 from ensue.serving.settings import Settings, checked
 from ensue.serving.shadowing import Shadowing
 from ensue.serving.state import Store, open_store
+from ensue.serving.telling import Telling
 from ensue.version import __version__
 
 told = logging.getLogger("ensue.serving")
 
 EXPIRES = 60.0
 """Seconds between two looks for what is too old."""
+
+TIDIES = 1.0
+"""Seconds between two times that the histories are put in order."""
+
+SWITCH = 0.0002
+"""Seconds after which a thread may take its turn: some of them keep other processes from writing meanwhile."""
 
 
 def application(settings: Settings) -> FastAPI:
@@ -73,15 +84,24 @@ def application(settings: Settings) -> FastAPI:
         redoc_url=None,
         responses=PROBLEMS,
     )
-    app.state.service = Service(settings, store, host, measures, log, Shadowing(measures, log))
+    reranker = load_reranker(settings.reranker, threads=settings.threads) if settings.reranker else None
+    service = Service(
+        settings, store, Telling(store), host, measures, log, Shadowing(measures, log), reranker
+    )
+    app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
+    if settings.ads:
+        from ensue.serving.routes.ads import offer
+
+        offer(app, settings.ads)
     if settings.page:
         pages(app)
     app.add_exception_handler(EnsueError, _ours)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Direct, service=service)
     app.add_middleware(
         _Guarded, keys=keys, bounds=settings.bounds, measures=measures, origins=settings.origins,
         pages=PATHS if settings.page else frozenset(),
@@ -122,7 +142,14 @@ def _kept(settings: Settings, store: Store) -> None:
 async def _living(app: FastAPI) -> AsyncIterator[dict[str, float]]:
     """Looks for changes of other processes, and for what is too old, as long as the process lives."""
     service: Service = app.state.service
-    tasks = [asyncio.create_task(_looking(service)), asyncio.create_task(_expiring(service))]
+    tasks = [
+        asyncio.create_task(_again(EVERY, service.host.look, "changes of other processes cannot be seen")),
+        asyncio.create_task(_again(EXPIRES, service.store.expire, "what is too old cannot be taken away")),
+        asyncio.create_task(_again(TIDIES, service.store.tidy, "the histories cannot be put in order")),
+    ]
+    sys.setswitchinterval(SWITCH)
+    gc.collect()
+    gc.freeze()  # what is there now stays: to look through it again and again would have requests wait
     try:
         yield {SECONDS: service.settings.bounds.seconds}
     finally:
@@ -131,29 +158,19 @@ async def _living(app: FastAPI) -> AsyncIterator[dict[str, float]]:
         service.store.close()
 
 
-async def _looking(service: Service) -> None:
+async def _again(pause: float, act: Callable[[], object], words: str) -> None:
+    """Does something in a thread every so often; after a failure a second later at the earliest."""
     while True:
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(pause)
         try:
-            await asyncio.to_thread(service.host.look)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may succeed
-            told.warning("changes of other processes cannot be seen: %s", fault)
+            await asyncio.to_thread(act)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the next time it may succeed
+            told.warning("%s: %s", words, fault)
             await asyncio.sleep(1.0)
 
 
-async def _expiring(service: Service) -> None:
-    while True:
-        await asyncio.sleep(EXPIRES)
-        try:
-            await asyncio.to_thread(service.store.expire)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the next try may succeed
-            told.warning("what is too old cannot be taken away: %s", fault)
-
-
 async def _ours(request: Request, fault: Exception) -> Response:
-    if isinstance(fault, StateError):
-        told.error("%s", fault)
-    return problem_of(cast(EnsueError, fault)).response()
+    return told_of(cast(EnsueError, fault)).response()
 
 
 async def _problem(request: Request, fault: Exception) -> Response:

@@ -36,7 +36,9 @@ class Asking:
     known: bool
 
 
-def asking(asked: Who, served: Served, store: Store, bounds: Bounds) -> Asking:
+def asking(
+    asked: Who, served: Served, store: Store, bounds: Bounds, also: frozenset[str] = frozenset()
+) -> Asking:
     """The question of a request.
 
     Args:
@@ -44,6 +46,7 @@ def asking(asked: Who, served: Served, store: Store, bounds: Bounds) -> Asking:
         served: who is to answer it.
         store: of the histories.
         bounds: how long a history may be.
+        also: columns of the events that are read beside those of the model.
 
     Raises:
         Problem: the history that came along is too long.
@@ -56,19 +59,21 @@ def asking(asked: Who, served: Served, store: Store, bounds: Bounds) -> Asking:
             raise Problem(
                 413, "too-long", f"A history may hold {bounds.history:,} events: send the newest.", "history"
             )
-        return Asking(_given(asked.history, asked.user, at), asked.user, None, bool(asked.history))
+        given = served.objective.question(_given(asked.history, asked.user, at))
+        return Asking(given, asked.user, None, bool(given.history))
     found = store.history(user=asked.user, session=asked.session)
     if served.by == "session" and asked.user is not None:
         found = found.last_session
-    question = found.question(asked.user, at, served.reads)
-    return Asking(question, asked.user or asked.session, found.revision, len(found) > 0)
+    question = served.objective.question(found.question(asked.user, at, served.reads | also))
+    return Asking(question, asked.user or asked.session, found.revision, len(question.history) > 0)
 
 
 def _given(history: list[str | Step], user: str | None, at: datetime | None) -> Question:
     """A history that came along."""
+    plain = [one for one in history if isinstance(one, str)]
+    if len(plain) == len(history):
+        return Question(plain, user, at=at)
     steps = [Step.model_construct(item=one) if isinstance(one, str) else one for one in history]
-    if all(isinstance(one, str) for one in history):
-        return Question(history, user, at=at)  # type: ignore[arg-type]
     times = [None if step.time is None else _moment(step.time) for step in steps]
     ratings = [step.rating for step in steps]
     columns: dict[str, list[Any]] = {}

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,7 +91,7 @@ class Guard:
             self._admit(scope)
             body = await self._body(scope, receive)
             read = True
-            await self.app(scope, _again(body, receive), sending)
+            await self.app(scope, once_more(body, receive), sending)
         except Problem as problem:
             self.measures.refused.labels(problem.code).inc()
             if not read:  # what is still to come of the body would be waited for
@@ -109,8 +110,7 @@ class Guard:
             self.measures.in_flight.set(self.working)
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - began
-            self.measures.requests.labels(route, str(status)).inc()
-            self.measures.seconds.labels(route).observe(seconds)
+            self.measures.answered(route, status, seconds)
             told.info("%s %s %d %.1f ms", scope["method"], route, status, 1000 * seconds)
 
     def _admit(self, scope: Scope) -> None:
@@ -232,14 +232,17 @@ def scope_of(method: str, path: str) -> str:
     return "read"
 
 
+_is_loopback = lru_cache(1_000)(is_loopback)
+
+
 def _is_own(host: str, scope: Scope) -> bool:
     """Whether a request has asked for this machine, and not for a name that leads to it."""
     name = urlsplit(f"//{host}").hostname or ""
     server = scope.get("server")
-    return is_loopback(name) or (server is not None and name == server[0])
+    return _is_loopback(name) or (server is not None and name == server[0])
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def once_more(body: bytes, receive: Receive) -> Receive:
     """Gives a body that has been read once more."""
     given = False
 

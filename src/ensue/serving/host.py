@@ -191,7 +191,7 @@ class Host:
         return self._load(self.settings.run)
 
     def _load(self, folder: str | Path) -> Served:
-        return served(folder, self.rules, self.availability, self.settings.threads)
+        return served(folder, self.rules, self.availability, self.settings.threads, self.settings.table)
 
     def _put(self, fresh: Served) -> Served:
         def changed(wanted: Wanted) -> Wanted:

@@ -59,7 +59,30 @@ class Measures:
         )
         self.in_flight = Gauge("ensue_in_flight", "Requests that are worked on.", registry=held)
         self.model = Gauge("ensue_model", "The model that answers.", ("name", "version"), registry=held)
+        self.agreement = Gauge(
+            "ensue_table_agreement",
+            "Share of the best 10 items that is the same as with the table as it was learnt.",
+            ("table",),
+            registry=held,
+        )
         self.lost = Gauge("ensue_request_log_lost", "Answers that could not be written down.", registry=held)
+
+        self._held: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request.
+
+        Args:
+            route: its path in the list of routes, so that there are few.
+            status: of HTTP.
+            seconds: that it took.
+        """
+        held = self._held.get((route, status))
+        if held is None:
+            held = self.requests.labels(route, str(status)), self.seconds.labels(route)
+            self._held[route, status] = held
+        held[0].inc()
+        held[1].observe(seconds)
 
     def page(self, served: Served, lost: int = 0) -> bytes:
         """All of it as text.
@@ -70,5 +93,8 @@ class Measures:
         """
         self.model.clear()
         self.model.labels(served.label, served.version).set(1)
+        self.agreement.clear()
+        if served.made is not None:
+            self.agreement.labels(served.made.kind).set(served.made.agreement)
         self.lost.set(lost)
         return generate_latest(self.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ import orjson
 from starlette.responses import Response
 
 from ensue.errors import ArtifactError, EnsueError, MissingExtraError, StateError
+
+told = logging.getLogger("ensue.serving")
 
 SHOWN = {"k", "limit", "most", "weight", "seed", "share", "titles", "explain", "timings", "exclude_seen"}
 """Fields whose value a message may repeat: no ids, and nothing of a person."""
@@ -91,6 +94,13 @@ def problem_of(fault: EnsueError) -> Problem:
     if isinstance(fault, MissingExtraError):
         return Problem(501, "not-installed", str(fault))
     return Problem(422, "invalid", str(fault))
+
+
+def told_of(fault: EnsueError) -> Problem:
+    """What a fault of ours is to who asked; one of the histories is also told to the operator."""
+    if isinstance(fault, StateError):
+        told.error("%s", fault)
+    return problem_of(fault)
 
 
 def invalid(errors: list[Mapping[str, Any]]) -> Problem:

@@ -9,6 +9,8 @@ import numpy as np
 from ensue.catalogue import UNKNOWN
 from ensue.questions import Question, queries_of
 from ensue.ranking import check_scores
+from ensue.reranking import Candidate as Proposed
+from ensue.reranking import Reranker
 from ensue.serving.schemas import Candidate, Rerank
 from ensue.serving.served import Served
 
@@ -52,6 +54,28 @@ def reranked(served: Served, asked: Rerank, question: Question, withdrawn: froze
         rows.append(row)
     unknown = [item for item, there in zip(items, known, strict=True) if not there]
     return {"items": rows, "unknown": unknown, "withdrawn": gone}
+
+
+def learnt_order(
+    reranker: Reranker, asked: Rerank, question: Question, withdrawn: frozenset[str]
+) -> dict[str, Any]:
+    """The candidates as a re-ranker orders them, with their probabilities, and what each score is the sum of.
+
+    Args:
+        reranker: what answers; the weight of the request is the model's matter, and is not looked at.
+        asked: candidates, with scores and prices or in the engine's order.
+        question: what was done before.
+        withdrawn: ids of items that are in no answer.
+    """
+    listed = [one if isinstance(one, Candidate) else Candidate(item=one) for one in asked.candidates]
+    kept = [Proposed(one.item, one.score, one.price) for one in listed if one.item not in withdrawn]
+    rows = [one.to_json(asked.explain) for one in reranker.rerank(question, kept, asked.shown)]
+    codes = reranker.tables.catalogue.encode([one.item for one in kept]).tolist()
+    return {
+        "items": rows if asked.k is None else rows[: asked.k],
+        "unknown": [one.item for one, code in zip(kept, codes, strict=True) if code == UNKNOWN],
+        "withdrawn": [one.item for one in listed if one.item in withdrawn],
+    }
 
 
 def _engine(candidates: list[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -68,6 +68,8 @@ def run(settings: Settings, log_requests: bool = False) -> None:
         return
     os.environ[SETTINGS] = json.dumps(asdict(settings))
     os.environ[REQUESTS] = "1" if log_requests else "0"
+    if sys.platform != "win32":
+        options["loop"] = "ensue.serving.sharing:SharingLoop"
     uvicorn.run("ensue.serving.running:worker", factory=True, workers=settings.workers, **options)
 
 

@@ -72,11 +72,21 @@ class Candidate(Asked):
 
     item: Id
     score: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    price: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+
+
+class Action(Step):
+    """One event before a list; one that concerns no item, such as a filter, has none."""
+
+    item: Text = ""
 
 
 class Rerank(Who):
     """In which order are these?"""
 
+    history: Annotated[list[Id | Action] | None, Field(max_length=MOST_IDS)] = None  # type: ignore[assignment]
+    shown: Annotated[dict[Annotated[str, Field(max_length=64)], Text], Field(max_length=32)] = {}
+    explain: bool = False
     candidates: Annotated[list[Id | Candidate], Field(max_length=MOST_IDS)]
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     k: Annotated[int | None, Field(ge=0)] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,15 @@ from typing import Any
 from ensue import artifacts, runtime
 from ensue.errors import ArtifactError
 from ensue.inputs import TIME, USER, Inputs
+from ensue.objective import NONE, Objective
 from ensue.ranking import Recommender
+from ensue.retrieval import Made
 from ensue.rules import Availability, Rules, Ruling
 from ensue.run_folder import model_folder
 from ensue.serving.titles import Titles
+from ensue.suiting import TYPE
+
+told = logging.getLogger("ensue.serving")
 
 WARM = 3
 """Answers that are made before anybody asks: the first ones of a network take longer."""
@@ -35,6 +41,7 @@ class Served:
         reads: columns of events beside the items that its answers depend on.
         seconds: that loading it took.
         facts: what is known of its making.
+        objective: which types of events stand in its histories.
     """
 
     folder: Path
@@ -47,6 +54,7 @@ class Served:
     reads: frozenset[str] = frozenset()
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    objective: Objective = NONE
 
     @property
     def timed(self) -> bool:
@@ -57,6 +65,12 @@ class Served:
         """What an answer says of who made it."""
         return {"name": self.label, "version": self.version}
 
+    @property
+    def made(self) -> Made | None:
+        """How its scores are made where its catalogue is large; None where that is a part of its graph."""
+        product = getattr(self.recommender.scoring, "product", None)
+        return None if product is None else product.made
+
     def described(self) -> dict[str, Any]:
         """What the list of models says of it."""
         return {
@@ -66,10 +80,12 @@ class Served:
             "folder": self.folder.name,
             "by": self.by,
             "seconds_to_load": round(self.seconds, 3),
-        }
+        } | ({} if self.made is None else self.made.to_json())
 
 
-def served(folder: str | Path, rules: Rules, availability: Availability, threads: int = 1) -> Served:
+def served(
+    folder: str | Path, rules: Rules, availability: Availability, threads: int = 1, table: str = "auto"
+) -> Served:
     """A model read from a folder, made ready and asked a few times.
 
     Args:
@@ -77,6 +93,7 @@ def served(folder: str | Path, rules: Rules, availability: Availability, threads
         rules: of all answers.
         availability: what is withdrawn.
         threads: cores that a network may use for one answer.
+        table: how the table of a large catalogue is kept, see `runtime.load`.
 
     Raises:
         ArtifactError: it is no model, damaged, or cannot answer.
@@ -84,10 +101,11 @@ def served(folder: str | Path, rules: Rules, availability: Availability, threads
     """
     began = time.monotonic()
     place = model_folder(folder).resolve()
-    recommender, description = _loaded(place, threads)
+    recommender, description = _loaded(place, threads, table)
     catalogue = recommender.catalogue
     facts = description.get("facts", {})
-    sequences = facts.get("learnt", {}).get("sequences", {})
+    learnt = facts.get("learnt", {})
+    sequences, objective = learnt.get("sequences", {}), Objective.learnt(learnt)
     found = Served(
         folder=place,
         label=str(facts.get("label", recommender.model)),
@@ -96,10 +114,16 @@ def served(folder: str | Path, rules: Rules, availability: Availability, threads
         ruling=Ruling(rules, catalogue, availability),
         titles=Titles(catalogue),
         by=str(sequences.get("by", "user")),
-        reads=frozenset(_reads(recommender)),
+        reads=frozenset(_reads(recommender)) | ({TYPE} if objective.inputs else frozenset()),
         seconds=time.monotonic() - began,
         facts=facts,
+        objective=objective,
     )
+    if found.made is not None:
+        told.info(
+            "%d items: table %s, %.0f MB, %.1f %% of the best 10 as with the table as it was learnt",
+            len(catalogue), found.made.kind, found.made.bytes / 1e6, 100 * found.made.agreement,
+        )  # fmt: skip
     first = catalogue.decode([0])
     try:
         for length in range(1, WARM + 1):
@@ -111,11 +135,11 @@ def served(folder: str | Path, rules: Rules, availability: Availability, threads
     return found
 
 
-def _loaded(place: Path, threads: int) -> tuple[Recommender, Mapping[str, Any]]:
+def _loaded(place: Path, threads: int, table: str) -> tuple[Recommender, Mapping[str, Any]]:
     """A model and what is said of it, both of one moment, even if another takes its place meanwhile."""
     for _ in range(artifacts.TRIES):
         description = artifacts.describe(place)
-        recommender = runtime.load(place, threads=threads)
+        recommender = runtime.load(place, threads=threads, table=table)
         if artifacts.describe(place) == description:
             return recommender, description
     raise ArtifactError(f"{place} changes all the time: swap it in once it is written.")

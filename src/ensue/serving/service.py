@@ -11,12 +11,14 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from ensue.reranking import Reranker
 from ensue.serving.host import Host
 from ensue.serving.measures import Measures
 from ensue.serving.request_log import RequestLog
 from ensue.serving.settings import Settings
 from ensue.serving.shadowing import Shadowing
 from ensue.serving.state import Store
+from ensue.serving.telling import Telling
 
 T = TypeVar("T")
 
@@ -31,18 +33,22 @@ class Service:
     Attributes:
         settings: as it was set up.
         store: of live histories.
+        telling: writes events into it.
         host: of models.
         measures: what it tells of itself.
         log: of answers, None where none is kept.
         shadowing: asks another model beside.
+        reranker: puts candidates in order; None leaves that to the model.
     """
 
     settings: Settings
     store: Store
+    telling: Telling
     host: Host
     measures: Measures
     log: RequestLog | None
     shadowing: Shadowing
+    reranker: Reranker | None = None
 
     async def quick(self, task: Callable[[], T]) -> T:
         """What a task of about a millisecond gives.

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ensue.artifacts import DESCRIPTION
 from ensue.errors import ConfigError, nearest
@@ -60,12 +60,15 @@ class Settings:
             or MODEL.state.db beside that of a model.
         keys: file of keys, see `ensue keys`; "" asks for none.
         models: folder that models must lie in to be swapped in; "" is the models of the run.
+        reranker: folder of a re-ranker, which then answers what is to be reranked; "" leaves that to the model.
+        ads: folder of a click model, from which questions about ads are answered; "" answers none.
         rules: rules of all answers, as a table of TOML holds them.
         request_log: file to which each answer is added, under pseudonyms; "" keeps none.
         origins: web pages of these origins may ask; none but the service's own if empty.
         page: whether the page to try it is there.
         bounds: how much is taken at once.
         threads: cores that a network may use for one answer.
+        table: how the table of a large catalogue is kept: "fp32", "int8", or "auto", which goes by its size.
         power_safe: whether each event survives the loss of power, at the price of a sync of the disk.
     """
 
@@ -76,12 +79,15 @@ class Settings:
     state: str = ""
     keys: str = ""
     models: str = ""
+    reranker: str = ""
+    ads: str = ""
     rules: Mapping[str, Any] = field(default_factory=dict)
     request_log: str = ""
     origins: tuple[str, ...] = ()
     page: bool = True
     bounds: Bounds = Bounds()
     threads: int = 1
+    table: Literal["auto", "fp32", "int8"] = "auto"
     power_safe: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

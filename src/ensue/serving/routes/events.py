@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ensue.serving.events import read_events
@@ -24,8 +23,7 @@ EXAMPLES = [
 async def events(content: Annotated[Any, Body(examples=EXAMPLES)], here: Here) -> Response:
     """The same event may be sent again: it counts once. Events that come late are put in their place."""
     listed = content.get("events") if isinstance(content, dict) and set(content) == {"events"} else content
-    # in a thread, since it may have to wait for another process that writes
-    taken = await run_in_threadpool(here.store.append, read_events(listed))
+    taken = await here.telling.append(read_events(listed))
     counts = asdict(taken)
     for kind, count in counts.items():
         if count:

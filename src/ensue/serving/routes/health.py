@@ -24,7 +24,9 @@ async def healthz() -> Response:
 async def readyz(here: Here) -> Response:
     """A model is loaded, and the histories can be read."""
     await here.quick(partial(here.store.revision, user=""))
-    return said({"status": "ready", "model": here.host.current.to_json()})
+    served = here.host.current
+    apart = {} if served.made is None else {"items": served.made.to_json()}
+    return said({"status": "ready", "model": served.to_json(), **apart})
 
 
 @router.get("/metrics", summary="For Prometheus")

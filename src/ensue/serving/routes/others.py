@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ensue.expected_ratings import answers_ratings
+from ensue.expected_ratings import answers_ratings, expected_of_all
+from ensue.inputs import TIME
+from ensue.open_baskets import open_question
 from ensue.questions import Question, queries_of
-from ensue.ranking import Scores, check_scores
+from ensue.ranking import Scores
 from ensue.rules import recommend
 from ensue.serving.answering import listed
 from ensue.serving.asking import asking, wanted_k
 from ensue.serving.problems import Problem
-from ensue.serving.reranking import reranked
+from ensue.serving.reranking import learnt_order, reranked
 from ensue.serving.schemas import Basket, Rating, Rerank, Similar
 from ensue.serving.served import Served
 from ensue.serving.service import Here, Service, said
+from ensue.suiting import TYPE
 
 router = APIRouter(prefix="/v1", tags=["other questions"])
 
 
 @router.post("/rerank", summary="Candidates of another engine, in a better order")
 async def rerank(asked: Rerank, here: Here) -> Response:
-    """The weight says how much the model counts beside the scores that came along: 1 is the model alone."""
+    """By a re-ranker where there is one: an engine's scores and prices in, the parts of each score out if explained.
+
+    Else by the model; the weight says how much it counts beside the scores that came along: 1 is the model alone.
+    """
     served, bounds = here.host.for_whom(asked.user or asked.session), here.settings.bounds
     if len(asked.candidates) > bounds.candidates:
         raise Problem(
@@ -35,6 +41,11 @@ async def rerank(asked: Rerank, here: Here) -> Response:
         )
 
     def task() -> dict[str, Any]:
+        if here.reranker is not None:
+            found = asking(asked, served, here.store, bounds, frozenset((TYPE, TIME)))
+            at = found.question.at or datetime.now(UTC)
+            question = replace(found.question, at=at)
+            return learnt_order(here.reranker, asked, question, here.host.availability.state[1])
         found = asking(asked, served, here.store, bounds)
         return reranked(served, asked, found.question, here.host.availability.state[1])
 
@@ -61,12 +72,11 @@ def _for_set(
     here: Service, served: Served, items: list[str], user: str | None, k: int | None, titles: bool
 ) -> dict[str, Any]:
     """The answer after some items that have no order: they are asked about in that of the catalogue."""
-    before = [] if user is None else here.store.history(user=user).items
-    catalogue = served.recommender.catalogue
-    codes = catalogue.encode(items)
-    ordered = [items[place] for place in np.lexsort((np.array(items, dtype=object), codes)).tolist()[::-1]]
     at = datetime.now(UTC) if served.timed else None
-    question = Question([*before, *ordered], user, at=at)
+    past = Question([], at=at)
+    if user is not None:
+        past = here.store.history(user=user).question(user, at, served.reads)
+    question = open_question(past, items, served.recommender.catalogue)
     slate, ruled = recommend(
         served.recommender, served.ruling, question, wanted_k(k, here.settings.bounds), exclude=items
     )
@@ -93,9 +103,7 @@ async def rating(asked: Rating, here: Here) -> Response:
     def task() -> Scores:
         found = asking(asked, served, here.store, here.settings.bounds)
         queries, _ = queries_of([found.question], recommender.catalogue)
-        scores = recommender.scores(queries)
-        check_scores(scores)
-        return scores
+        return expected_of_all(recommender, queries)
 
     scores = await here.quick(task)
     codes = recommender.catalogue.encode(asked.items)

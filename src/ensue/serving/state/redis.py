@@ -20,7 +20,7 @@ from ensue.serving.state.filing import Filing, filings
 from ensue.serving.state.history import History, Row, merged
 from ensue.serving.state.kept import Piece, pieces
 from ensue.serving.state.names import Names, new_key
-from ensue.serving.state.store import Appended, Counts, Erased, Expired, Kept, Limits, most_of, named
+from ensue.serving.state.store import Appended, Counts, Erased, Expired, Kept, Limits, Pace, most_of, named
 
 PREFIX = "ensue:"
 _AT_ONCE = 500
@@ -75,6 +75,8 @@ class RedisStore:
             self.notes = _notes(self._client.info())
         self._clock = clock(int(latest[0][1]) if latest else 0)
 
+    pace: Pace = "alone"
+
     def append(self, events: Sequence[LiveEvent]) -> Appended:
         """See `Store.append`."""
         if not events:
@@ -89,6 +91,13 @@ class RedisStore:
             )
         ahead = sum(one.ahead for one in filed if one.primary)
         return Appended(new, repeated, late, outdated, erased, ahead, evicted)
+
+    def append_each(self, told: Sequence[Sequence[LiveEvent]], *, wait: bool = True) -> list[Appended] | None:
+        """See `Store.append_each`; here each is a write of its own."""
+        return [self.append(events) for events in told]
+
+    def tidy(self) -> None:
+        """See `Store.tidy`: the server does it."""
 
     def history(
         self, *, user: str | None = None, session: str | None = None, most: int | None = None

@@ -21,7 +21,17 @@ from ensue.serving.state.kept import Piece, pieces
 from ensue.serving.state.names import Names
 from ensue.serving.state.sqlite_file import Connections
 from ensue.serving.state.sqlite_writing import Writing
-from ensue.serving.state.store import Appended, Counts, Erased, Expired, Kept, Limits, most_of, named
+from ensue.serving.state.store import (
+    Appended,
+    Counts,
+    Erased,
+    Expired,
+    Kept,
+    Limits,
+    Pace,
+    most_of,
+    named,
+)
 
 _LIVE = """
 SELECT time, number, item, type, rating, session, more FROM events
@@ -61,6 +71,7 @@ class SqliteStore:
     """
 
     notes: tuple[str, ...] = ()
+    pace: Pace = "at once"
 
     def __init__(
         self,
@@ -73,6 +84,8 @@ class SqliteStore:
         clock: Callable[[int], Clock] = Clock,
     ) -> None:
         self._limits = limits or Limits()
+        if power_safe:  # the disk is waited for
+            self.pace = "together"
         self._connections = Connections(Path(path), wait, power_safe, most_bytes)
         with self._connections.reading() as connection:
             key, latest = connection.execute(
@@ -92,6 +105,23 @@ class SqliteStore:
             appended = writing.append(filed)
             writing.close()
         return appended
+
+    def append_each(self, told: Sequence[Sequence[LiveEvent]], *, wait: bool = True) -> list[Appended] | None:
+        """See `Store.append_each`."""
+        now = self._clock.later()
+        filed = [filings(events, self._names, now) for events in told]
+        connections = self._connections
+        with connections.writing() if wait else connections.writing_at_once() as connection:
+            if connection is None:
+                return None
+            writing = Writing(connection, self._limits, now)
+            appended = [writing.append(one) for one in filed]
+            writing.close()
+        return appended
+
+    def tidy(self) -> None:
+        """See `Store.tidy`: moves the journal into the file."""
+        self._connections.move_journal()
 
     def history(
         self, *, user: str | None = None, session: str | None = None, most: int | None = None

@@ -21,6 +21,9 @@ VERSION = 1
 _JOURNAL = 16 * 2**20
 """Bytes that the journal keeps of its size after it has been long."""
 
+_LONG = 4_000
+"""Pages of the journal, of 4 kB, from which on it is begun anew, for which writers have to wait a moment."""
+
 TABLES = """
 CREATE TABLE state (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -89,6 +92,7 @@ class Connections:
         self.path, self._wait, self._power_safe, self._most_bytes = path, wait, power_safe, most_bytes
         self._idle: deque[sqlite3.Connection] = deque()
         self._writer = threading.Lock()
+        self._swift: sqlite3.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -118,6 +122,45 @@ class Connections:
                 yield connection
         finally:
             self._writer.release()
+
+    @contextmanager
+    def writing_at_once(self) -> Iterator[sqlite3.Connection | None]:
+        """Like `writing`, and None where another is writing just now: nothing is waited for."""
+        if not self._writer.acquire(blocking=False):
+            yield None
+            return
+        connection, kept = self._swift, False
+        try:
+            if connection is None:
+                connection = self._connect(wait=0.0)
+                # the journal is moved into the file by `move_journal`, which waits for the disk
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+            if not _begun(connection):
+                kept = True
+                yield None
+                return
+            yield connection
+            connection.execute("COMMIT")
+            kept = True
+        except sqlite3.Error as fault:
+            raise self.fault(fault) from fault
+        finally:
+            self._swift = connection if kept else None
+            if connection is not None and not kept:  # after a fault it is not used again
+                with suppress(sqlite3.Error):
+                    connection.close()
+            self._writer.release()
+
+    def move_journal(self) -> None:
+        """Moves the journal into the file while others read and write; begins it anew where it has become long."""
+        try:
+            connection = self._take()
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > _LONG:
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            self._idle.append(connection)
+        except sqlite3.Error as fault:
+            raise self.fault(fault) from fault
 
     @contextmanager
     def _lent(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -154,6 +197,10 @@ class Connections:
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""
+        with self._writer:
+            swift, self._swift = self._swift, None
+        if swift is not None:
+            self._idle.append(swift)
         while self._idle:
             with suppress(sqlite3.Error):
                 self._idle.pop().close()
@@ -172,10 +219,10 @@ class Connections:
         except IndexError:
             return self._connect()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, wait: float | None = None) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path,
-            timeout=self._wait,
+            timeout=self._wait if wait is None else wait,
             isolation_level=None,
             check_same_thread=False,  # one thread at a time has it
         )
@@ -215,6 +262,17 @@ class Connections:
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
+
+
+def _begun(connection: sqlite3.Connection) -> bool:
+    """Begins a write; whether nobody else is at it."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as fault:
+        if fault.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True
 
 
 def _marks(connection: sqlite3.Connection) -> tuple[int, int]:

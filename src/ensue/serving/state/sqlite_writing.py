@@ -75,6 +75,7 @@ class Writing:
 
     def append(self, filed: Iterable[Filing]) -> Appended:
         """Files events, and takes away what is too much then."""
+        self._open.clear()  # of a batch before, whose histories may be gone
         tally = {"new": 0, "repeated": 0, "late": 0, "erased": 0}
         primary: dict[int, bool] = {}  # number of an event -> whether it came late
         ahead, became = 0, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 
@@ -14,6 +14,9 @@ from ensue.serving.state.history import History
 from ensue.serving.state.names import Names
 
 DAY = 86_400.0
+
+
+Pace = Literal["at once", "together", "alone"]
 
 
 @dataclass(frozen=True)
@@ -139,15 +142,29 @@ class Store(Protocol):
 
     Attributes:
         notes: what the operator should know about how it is set up.
+        pace: how small writes are best made: "at once" where one is over before a thread would have begun, "together"
+            where several cost as much as one, "alone" where others do not have to wait for one.
     """
 
     notes: tuple[str, ...]
+    pace: Pace
 
     def append(self, events: Sequence[LiveEvent]) -> Appended:
         """Files events, all or none; when this returns they are safe.
 
         An event is filed under its user, under its session, or under both, by its time and then by its arrival.
         """
+
+    def append_each(self, told: Sequence[Sequence[LiveEvent]], *, wait: bool = True) -> list[Appended] | None:
+        """Files several batches in one write, each as `append` would one after the other; all or none.
+
+        Args:
+            told: batches.
+            wait: for another process that writes; otherwise the answer is None then, and nothing is done.
+        """
+
+    def tidy(self) -> None:
+        """Does what must be done every second or so, and no request should wait for."""
 
     def history(
         self, *, user: str | None = None, session: str | None = None, most: int | None = None
