@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ensue.models.counting.markov import Markov
 from ensue.models.counting.popular import Popular
 from ensue.models.counting.rules import Rules
 from ensue.models.neural.transformer import Transformer
+from ensue.ranking import Recommender
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +166,27 @@ def test_a_loaded_network_is_copied_and_not_saved_again(network_folder: Path, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_answers_do_not_depend_on_how_many_are_taken_at_once(
+def test_answers_do_not_depend_on_how_many_are_taken_at_once_nor_on_how_many_cores_there_are(
     network_folder: Path, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, queries = runtime.load(network_folder, threads=1), training.sequences.queries()
     whole = loaded.scores(queries)
     for tokens in (1, 17):
         monkeypatch.setattr(runtime, "TOKENS", tokens)
-        np.testing.assert_allclose(loaded.scores(queries), whole, rtol=0, atol=1e-5)
+        found = loaded.scores(queries)
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(runtime.load(network_folder, threads=3).scores(queries), found)
+
+
+def test_what_goes_wrong_beside_is_told(
+    network_folder: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = runtime.load(network_folder, threads=2)
+    monkeypatch.setattr(runtime, "TOKENS", 5)
+    assert isinstance(loaded.scoring, runtime.GraphScoring)
+    broken = Recommender(loaded.catalogue, replace(loaded.scoring, session=None), "transformer")
+    with pytest.raises(AttributeError):
+        broken.scores(training.sequences.queries())
 
 
 def test_a_folder_may_be_named_by_text(network_folder: Path) -> None:

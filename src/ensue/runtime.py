@@ -5,7 +5,10 @@ Evaluation and serving both go through here, so that what was measured is what i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +19,7 @@ from ensue import artifacts, retrieval
 from ensue.artifacts import DESCRIPTION, GRAPH, PRIOR, VOCABULARY, Artifact
 from ensue.batching import Ints
 from ensue.catalogue import Catalogue
+from ensue.cores import cores
 from ensue.errors import ArtifactError, ConfigError, MissingExtraError
 from ensue.inputs import Inputs
 from ensue.model import models
@@ -34,13 +38,23 @@ EVENTS = 10
 
 @dataclass(frozen=True, eq=False)
 class GraphScoring:
-    """A network's scores through ONNX Runtime, and what its prior adds to them."""
+    """A network's scores through ONNX Runtime, and what its prior adds to them.
+
+    Attributes:
+        session: of the graph; it computes a call on one core.
+        inputs: the columns that it reads.
+        n_items: `N`.
+        prior: what is added; None adds nothing.
+        product: makes the scores of the graph's states; None has them of the graph.
+        threads: cores: so many calls are computed side by side where there are many questions.
+    """
 
     session: Any
     inputs: Inputs
     n_items: int
     prior: Leaning | None = None
     product: Product | None = None
+    threads: int = 1
     scores_are: ClassVar[str] = "logits"
 
     def score(self, queries: Queries) -> Scores:
@@ -48,18 +62,15 @@ class GraphScoring:
         if self.product is not None:
             return self.product.scores(self.states(queries))
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        for which, arrays in self.inputs.feeds(queries, TOKENS):
-            scores[which] = self.session.run(["scores"], arrays)[0]
+        self._answered("scores", queries, scores.__setitem__)
         if self.prior is not None:
             self.prior.add(scores, queries)
         return scores
 
     def states(self, queries: Queries) -> NDArray[np.float32]:
         """`[Q, D]` what the vectors of the items are multiplied by, where the product is not a part of the graph."""
-        found: list[tuple[Ints, NDArray[np.float32]]] = [
-            (which, self.session.run(["states"], arrays)[0])
-            for which, arrays in self.inputs.feeds(queries, TOKENS)
-        ]
+        found: list[tuple[Ints, NDArray[np.float32]]] = []
+        self._answered("states", queries, lambda which, part: found.append((which, part)))
         states = np.empty((len(queries), found[0][1].shape[1] if found else 0), dtype=np.float32)
         for which, part in found:
             states[which] = part
@@ -68,9 +79,33 @@ class GraphScoring:
     def ratings(self, queries: Queries) -> Scores:
         """`[Q, N]` float32 ratings that are expected beside the next item, by a network that has learnt them."""
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        for which, arrays in self.inputs.feeds(queries, TOKENS):
-            scores[which] = self.session.run(["ratings"], arrays)[0]
+        self._answered("ratings", queries, scores.__setitem__)
         return scores
+
+    def _answered(
+        self, output: str, queries: Queries, take: Callable[[Ints, NDArray[np.float32]], None]
+    ) -> None:
+        """Has an output of the graph worked out for all questions, in calls of a bounded size.
+
+        Args:
+            output: its name.
+            queries: `Q` of them.
+            take: is given rows of `queries`, and what the graph says of them, in any order.
+        """
+
+        def call(feed: tuple[Ints, dict[str, NDArray[Any]]]) -> None:
+            which, arrays = feed
+            take(which, self.session.run([output], arrays)[0])
+
+        feeds = self.inputs.feeds(queries, TOKENS)
+        first = list(islice(feeds, 2 if self.threads > 1 else 0))
+        if len(first) < 2:  # one core, or so little that a second one is not worth its start
+            for feed in chain(first, feeds):
+                call(feed)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            for _ in pool.map(call, chain(first, feeds)):
+                pass  # what went wrong in a thread is raised here
 
     def parts(self) -> Parts:
         """Nothing: a loaded graph is copied as a folder, not saved again.
@@ -86,7 +121,8 @@ def load(folder: str | Path, *, threads: int = 0, table: str = "fp32") -> Recomm
 
     Args:
         folder: what `artifacts.save` wrote.
-        threads: cores that a network may use for one call; 0 leaves it to ONNX Runtime.
+        threads: cores that a network may use; 0 takes all that there are. One question is answered by one of them, but
+            for the product of a large catalogue.
         table: how the table of a large catalogue is kept: "fp32", "int8", or "auto", which goes by its size (see
             `ensue.retrieval`).
 
@@ -113,7 +149,7 @@ def scoring_of(artifact: Artifact, threads: int = 1, table: str = "fp32") -> Sco
 
     Args:
         artifact: of any kind.
-        threads: cores that a network may use for one call; 0 leaves it to ONNX Runtime.
+        threads: cores that a network may use, as for `load`.
         table: how the table of a large catalogue is kept, as for `load`.
 
     Raises:
@@ -160,7 +196,7 @@ def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scor
         raise ArtifactError(f"{artifact.folder}: {fault}") from fault
     path = artifact.folder / GRAPH
     try:
-        session = retrieval.session_of(graph, threads)
+        session = retrieval.session_of(graph, 1)
     except Exception as fault:  # onnxruntime raises classes of its own that share no public parent
         raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
@@ -168,7 +204,7 @@ def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scor
     outputs = (["scores"], ["scores", "ratings"]) if product is None else (["states"],)
     if names not in [(taken, given) for given in outputs]:
         raise ArtifactError(f"{path} has other inputs and outputs than ours, {names}: fit the model anew.")
-    scoring = GraphScoring(session, inputs, n_items, prior, product)
+    scoring = GraphScoring(session, inputs, n_items, prior, product, threads or cores())
     if isinstance(product, Rescored):
         product.measure(scoring.states(_examples(artifact.catalogue, inputs.length)))
     return scoring

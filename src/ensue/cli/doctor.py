@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from ensue.cli.options import Json
+from ensue.cores import cores
 from ensue.version import __version__
 
 VERSIONS = ("polars", "numpy", "scipy", "pydantic", "safetensors", "typer", "rich")
@@ -65,8 +66,7 @@ def _version(library: str) -> str | None:
 
 
 def _machine() -> list[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = [("cores", OK, str(cores))]
+    found = [("cores", OK, str(cores()))]
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         found.append(("memory", OK, f"{memory:.1f} GiB"))
