@@ -377,11 +377,9 @@ def _moments(name: str, known: NDArray[np.float64]) -> dict[str, float]:
         return {"mean": low, "deviation": 1.0}
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(known.mean()), float(known.std())
-    if deviation == 0:  # they differ by so little that the squares are no numbers any more
-        return {"mean": mean, "deviation": 1.0}
     if not deviation < math.inf:
         raise ColumnError(f"Column '{name}' reaches from {low:g} to {high:g}, too far to scale: rescale it.")
-    return {"mean": mean, "deviation": deviation}
+    return {"mean": mean, "deviation": deviation or 1.0}  # 0 where squares are too small to be numbers
 
 
 def _microseconds(name: str, values: pl.Series) -> pl.Series:
