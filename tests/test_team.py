@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tests.test_resume import COURSE, BreaksAt, bits, training
 from ensue.batching import Stretches
 from ensue.errors import ConfigError, ModelError
 from ensue.export import TorchScoring
+from ensue.members import FAULT, _reason
 from ensue.model import Conditions, model_of
 from ensue.ranking import Recommender
 from ensue.team import ALONE, Team
@@ -115,3 +118,22 @@ def test_a_member_that_is_killed_ends_the_training_with_one_message() -> None:
     with pytest.raises(ModelError, match="lstm: process 1 ended with code -9 before the training did"):
         model.fit(training(), Conditions(processes=2, progress=Kills(0)))
     assert children() == mine
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.5])
+def test_the_reason_is_found_whichever_is_seen_first(tmp_path: Path, moment: float) -> None:
+    """The connection may break before the end of the process is seen, and others break after it."""
+    killed = [sys.executable, "-c", f"import os, time; time.sleep({moment}); os.kill(os.getpid(), 9)"]
+    follows = [sys.executable, "-c", "raise SystemExit(1)"]
+    broken = "RuntimeError: [gloo/transport/tcp/pair.cc] Connection closed by peer"
+    (tmp_path / FAULT.format(1)).write_text(broken)
+    members = [subprocess.Popen(follows), subprocess.Popen(killed)]
+    said = _reason(members, tmp_path, RuntimeError(broken))
+    assert said == "process 2 ended with code -9 before the training did."
+
+
+def test_the_leaders_own_fault_is_the_reason_though_the_others_break_off(tmp_path: Path) -> None:
+    (tmp_path / FAULT.format(1)).write_text("RuntimeError: [gloo/transport/tcp/pair.cc] Connection closed")
+    members = [subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])]
+    members[0].wait()
+    assert _reason(members, tmp_path, RuntimeError("out of memory")) == "out of memory"

@@ -41,6 +41,12 @@ PATIENCE = timedelta(hours=2)
 LOOK = 0.05
 """Seconds between two looks at whether the members are ready."""
 
+GRACE = 10.0
+"""Seconds in which the end of a process is seen after its connection broke; the other way round is as common."""
+
+TALK = "gloo"
+"""What stands in every fault of the talk between processes: a fault that follows from another one."""
+
 
 def together(model: NeuralModel, training: Training, conditions: Conditions) -> Recommender:
     """A network fitted by several processes, the same as one would have fitted it, but for rounding and dropout.
@@ -72,7 +78,7 @@ def together(model: NeuralModel, training: Training, conditions: Conditions) -> 
             with _meeting(place, 0, size), apart(replace(conditions, threads=threads)):
                 return Trainer(model, training, conditions, Team(0, size)).fit()
         except RuntimeError as fault:
-            raise ModelError(f"{model.name}: {_reason(members, place) or fault}") from fault
+            raise ModelError(f"{model.name}: {_reason(members, place, fault)}") from fault
         finally:
             for member in members:
                 member.terminate()
@@ -109,15 +115,25 @@ def _await(members: list[subprocess.Popen[bytes]], place: Path) -> None:
         time.sleep(LOOK)
 
 
-def _reason(members: list[subprocess.Popen[bytes]], place: Path) -> str:
-    """Why the members ended, if they did."""
+def _reason(members: list[subprocess.Popen[bytes]], place: Path, fault: RuntimeError) -> str:
+    """What ended the training: the first process that ended by itself, or the leader's own fault.
+
+    A process whose connection broke follows another one, so it is named only where no other reason is found.
+    """
+    if members and (TALK in str(fault) or any(member.poll() is not None for member in members)):
+        last = time.monotonic() + GRACE
+        while time.monotonic() < last and any(member.poll() is None for member in members):
+            time.sleep(LOOK)
+    ended = []
     for rank, member in enumerate(members, start=1):
         told = place / FAULT.format(rank)
+        if member.poll() is None:
+            continue
         if told.exists():
-            return f"process {rank} ended: {told.read_text(encoding='utf-8')}"
-        if member.poll() is not None:
-            return f"process {rank} ended with code {member.returncode} before the training did."
-    return ""
+            ended.append(f"process {rank} ended: {told.read_text(encoding='utf-8')}")
+        else:
+            ended.append(f"process {rank} ended with code {member.returncode} before the training did.")
+    return min([*ended, str(fault)], key=lambda reason: TALK in reason)
 
 
 @contextmanager
