@@ -5,9 +5,9 @@
 The model is a Transformer of width 64 with 2 blocks and tied vectors, on a synthetic log in which every item is seen
 once; it has hardly been trained, so its vectors are nearly as they were drawn, which is the hardest for small integers:
 scores lie close together. Each table is served in turn by one process, asked over one connection that is kept alive:
-recommend by a history of 50 events in the body. Agreement is the share of the best 10 items that a table in small
-integers has in common with the product in floats: as the service says at its start, and here between the answers of
-both services to the same histories. Rows go to results/large_catalogue.json.
+recommend by a history of 50 events in the body. Agreement is the share of the best 10 items that a table in half
+floats or small integers has in common with the product in floats: as the service says at its start, and here between
+the answers of both services to the same histories. Rows go to results/large_catalogue.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from machine import machine
 from serving import K, libraries, train
 
 RESULTS = Path(__file__).resolve().parent / "results" / "large_catalogue.json"
-TABLES = ("fp32", "int8")
+TABLES = ("fp32", "fp16", "int8")
 COMPARED = 100
 """Histories whose answers are compared."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 OPSET, CONTRIB, FORMAT = 20, "com.microsoft", 8
 """Versions of the operators and of the file, and the name of the operators that ONNX Runtime adds."""
 
-KINDS = {"float32": 1, "uint8": 2, "int8": 3}
+KINDS = {"float32": 1, "uint8": 2, "int8": 3, "float16": 10}
 """What ONNX calls the types of numbers."""
+
+INT = 2
+"""What it calls a setting that is a whole number."""
+
+BLOCK = 4_096
+"""Items whose half floats are widened at a time: what they make, at width 64 one MB, is multiplied out of the cache."""
 
 
 def plain_product(table: NDArray[np.float32], bias: NDArray[np.float32] | None) -> bytes:
@@ -29,6 +35,34 @@ def plain_product(table: NDArray[np.float32], bias: NDArray[np.float32] | None) 
         nodes.append(_node("Add", ["product", "bias"], ["scores"]))
     states = _value("states", "float32", ["Q", table.shape[1]])
     return _model(nodes, held, [states], _value("scores", "float32", ["Q", len(table)]))
+
+
+def half_product(n_items: int, width: int, bias: NDArray[np.float32] | None) -> bytes:
+    """A graph from `states [Q, D]`, and the table in half floats, to `scores [Q, N]`.
+
+    ONNX Runtime has no product of half floats for the processors of most servers: of a table inside the graph it would
+    make one of floats at its start, and keep both. So the table is handed to each call, as `half0 [D, BLOCK]`, `half1`
+    and so on, without a copy; each block is widened when its turn comes, and no more than one is there as floats.
+
+    Args:
+        n_items: `N`.
+        width: `D`.
+        bias: `[N]`, or None.
+    """
+    nodes, given = [], [_value("states", "float32", ["Q", width])]
+    parts = []
+    for place, begin in enumerate(range(0, n_items, BLOCK)):
+        half, wide, part = f"half{place}", f"wide{place}", f"part{place}"
+        given.append(_value(half, "float16", [width, min(BLOCK, n_items - begin)]))
+        nodes.append(_node("Cast", [half], [wide], whole={"to": KINDS["float32"]}))
+        nodes.append(_node("MatMul", ["states", wide], [part]))
+        parts.append(part)
+    nodes.append(_node("Concat", parts, ["scores" if bias is None else "product"], whole={"axis": 1}))
+    held = []
+    if bias is not None:
+        held.append(_tensor("bias", bias))
+        nodes.append(_node("Add", ["product", "bias"], ["scores"]))
+    return _model(nodes, held, given, _value("scores", "float32", ["Q", n_items]))
 
 
 def small_product(
@@ -70,9 +104,20 @@ def _model(nodes: Iterable[bytes], held: Iterable[bytes], given: Iterable[bytes]
     return _number(1, FORMAT) + _part(7, graph) + b"".join(_part(8, one) for one in operators)
 
 
-def _node(kind: str, taken: Iterable[str], given: Iterable[str], domain: str = "") -> bytes:
+def _node(
+    kind: str,
+    taken: Iterable[str],
+    given: Iterable[str],
+    domain: str = "",
+    whole: Mapping[str, int] | None = None,
+) -> bytes:
+    """An operation; `whole` are its settings that are whole numbers."""
     names = [*(_part(1, name.encode()) for name in taken), *(_part(2, name.encode()) for name in given)]
-    return b"".join(names) + _part(4, kind.encode()) + _part(7, domain.encode())
+    set_to = [
+        _part(5, _part(1, name.encode()) + _number(3, value) + _number(20, INT))
+        for name, value in (whole or {}).items()
+    ]
+    return b"".join(names) + _part(4, kind.encode()) + b"".join(set_to) + _part(7, domain.encode())
 
 
 def _tensor(name: str, array: NDArray[Any]) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,9 +23,10 @@ from ensue.cores import cores
 from ensue.errors import ArtifactError, ConfigError, MissingExtraError
 from ensue.inputs import Inputs
 from ensue.model import models
+from ensue.nearest import Shelf
 from ensue.prior_table import Leaning
 from ensue.ranking import Parts, Recommender, Scores, Scoring
-from ensue.retrieval import ASKED, PRODUCT, Product, Rescored
+from ensue.retrieval import ASKED, PRODUCT, Product
 from ensue.sequences import Queries
 
 TOKENS = 2_048
@@ -116,24 +117,35 @@ class GraphScoring:
         raise ArtifactError("A loaded network is not saved again: copy its folder.")
 
 
-def load(folder: str | Path, *, threads: int = 0, table: str = "fp32") -> Recommender:
+def load(
+    folder: str | Path,
+    *,
+    threads: int = 0,
+    table: str = "fp32",
+    seal: bytes = b"",
+    say: Callable[[str], None] = lambda text: None,
+) -> Recommender:
     """A recommender from a saved model; needs nothing but its folder.
 
     Args:
         folder: what `artifacts.save` wrote.
         threads: cores that a network may use; 0 takes all that there are. One question is answered by one of them, but
             for the product of a large catalogue.
-        table: how the table of a large catalogue is kept: "fp32", "int8", or "auto", which goes by its size (see
-            `ensue.retrieval`).
+        table: how the table of a large catalogue is kept: "fp32", "fp16", "int8", "approximate", or "auto", which goes
+            by its size (see `ensue.retrieval`).
+        seal: a key by which an index that was kept in the folder is known to be one of ours; without it, an approximate
+            table has its index made each time.
+        say: is told of an index that is made, which may take long.
 
     Raises:
-        ConfigError: there is no such table.
+        ConfigError: there is no such table, or it cannot hold the vectors.
         ArtifactError: the folder is no model of ours, or damaged.
-        MissingExtraError: a network is loaded and ONNX Runtime is not installed.
+        MissingExtraError: a network is loaded and ONNX Runtime is not installed, or usearch for an approximate table.
     """
     artifact = artifacts.read(Path(folder))
     description = artifact.description
-    scoring = scoring_of(artifact, threads, table)
+    shelf = Shelf(artifact.folder, str(description["checksum"]), seal, say) if seal else None
+    scoring = scoring_of(artifact, threads, table, shelf)
     return Recommender(
         artifact.catalogue,
         scoring,
@@ -144,20 +156,23 @@ def load(folder: str | Path, *, threads: int = 0, table: str = "fp32") -> Recomm
     )
 
 
-def scoring_of(artifact: Artifact, threads: int = 1, table: str = "fp32") -> Scoring:
+def scoring_of(
+    artifact: Artifact, threads: int = 1, table: str = "fp32", shelf: Shelf | None = None
+) -> Scoring:
     """What an artifact holds, made to answer; a model that is made of others asks for those here.
 
     Args:
         artifact: of any kind.
         threads: cores that a network may use, as for `load`.
         table: how the table of a large catalogue is kept, as for `load`.
+        shelf: where its index is kept; None makes one each time.
 
     Raises:
         ArtifactError: a part is missing or does not fit.
-        MissingExtraError: it is a network and ONNX Runtime is not installed.
+        MissingExtraError: it is a network and ONNX Runtime is not installed, or usearch for an approximate table.
     """
     graph = artifact.graph
-    return _counting(artifact) if graph is None else _network(artifact, graph, threads, table)
+    return _counting(artifact) if graph is None else _network(artifact, graph, threads, table, shelf)
 
 
 def _counting(artifact: Artifact) -> Scoring:
@@ -175,7 +190,7 @@ def _counting(artifact: Artifact) -> Scoring:
         ) from fault
 
 
-def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scoring:
+def _network(artifact: Artifact, graph: bytes, threads: int, table: str, shelf: Shelf | None) -> Scoring:
     try:
         import onnxruntime  # noqa: F401
     except ImportError as fault:
@@ -189,9 +204,7 @@ def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scor
         n_items = len(artifact.catalogue)
         prior = Leaning.restored(said[PRIOR], artifact.arrays, n_items) if PRIOR in said else None
         apart = said.get(PRODUCT)
-        product = (
-            None if apart is None else retrieval.restored(apart, artifact.arrays, n_items, kind, threads)
-        )
+        learnt = None if apart is None else retrieval.learnt_of(apart, artifact.arrays, n_items)
     except ArtifactError as fault:
         raise ArtifactError(f"{artifact.folder}: {fault}") from fault
     path = artifact.folder / GRAPH
@@ -201,13 +214,17 @@ def _network(artifact: Artifact, graph: bytes, threads: int, table: str) -> Scor
         raise ArtifactError(f"{path} is no graph that ONNX Runtime can load ({fault}).") from fault
     names = [node.name for node in session.get_inputs()], [node.name for node in session.get_outputs()]
     taken = ["items", "asked", "places", *inputs.reads]
-    outputs = (["scores"], ["scores", "ratings"]) if product is None else (["states"],)
+    outputs = (["scores"], ["scores", "ratings"]) if learnt is None else (["states"],)
     if names not in [(taken, given) for given in outputs]:
         raise ArtifactError(f"{path} has other inputs and outputs than ours, {names}: fit the model anew.")
-    scoring = GraphScoring(session, inputs, n_items, prior, product, threads or cores())
-    if isinstance(product, Rescored):
-        product.measure(scoring.states(_examples(artifact.catalogue, inputs.length)))
-    return scoring
+    scoring = GraphScoring(session, inputs, n_items, prior, None, threads or cores())
+    if learnt is None:
+        return scoring
+
+    def states() -> NDArray[np.float32]:
+        return scoring.states(_examples(artifact.catalogue, inputs.length))
+
+    return replace(scoring, product=retrieval.product_of(learnt, kind, threads, states, shelf))
 
 
 def _examples(catalogue: Catalogue, length: int) -> Queries:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
 from ensue.errors import ConfigError
-from ensue.serving.keys import Keys, drop_key, new_key, read_keys
+from ensue.serving.keys import KeyRing, Keys, drop_key, new_key, read_keys
 
 
 def test_a_key_is_found_by_its_text_and_the_text_is_kept_nowhere(tmp_path: Path) -> None:
@@ -102,3 +103,80 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_no_keys_find_nothing() -> None:
     assert Keys().find("x") is None
+
+
+def test_a_file_whose_keys_have_all_been_taken_back_takes_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    new_key(path, "a", ["read"])
+    drop_key(path, "a")
+    text = new_key(path, "b", ["read"])
+    assert read_keys(path).find(text) is not None
+
+
+def test_a_ring_follows_its_file_and_never_lets_everybody_in(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    old = new_key(path, "old", ["read"])
+    ring = KeyRing(path)
+    fresh = new_key(path, "fresh", ["admin"])
+    assert ring.find(fresh) is None  # not before it is looked at
+    ring.look()
+    found = ring.find(fresh)
+    assert found is not None
+    assert found.scopes == {"admin"}
+    drop_key(path, "old")
+    ring.look()
+    assert ring.find(old) is None
+    drop_key(path, "fresh")
+    ring.look()
+    assert ring.asks
+    assert (ring.find(fresh), ring.keys.held) == (None, ())
+
+
+def test_a_change_that_no_clock_tells_of_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    text = new_key(path, "a", ["read"])
+    ring, before = KeyRing(path), path.stat()
+    ring.look()
+    path.write_bytes(path.read_bytes().replace(b"read", b"rite"))  # in place, of the same size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    ring.look()
+    found = ring.find(text)
+    assert found is not None
+    assert found.scopes == {"rite"}
+
+
+@pytest.mark.parametrize("harm", ["half", "gone", "open to others", "nonsense", "too long"])
+def test_a_file_that_cannot_be_read_leaves_the_keys_of_before_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    path = tmp_path / "keys.json"
+    text = new_key(path, "a", ["read"])
+    content, ring = path.read_bytes(), KeyRing(path)
+    if harm == "half":
+        path.write_bytes(content[: len(content) // 2])
+    elif harm == "gone":
+        path.unlink()
+    elif harm == "open to others":
+        path.chmod(0o644)
+    elif harm == "nonsense":
+        path.write_text(f'{{"keys": [{{"name": "{text}", "scopes": ["read"], "salt": "{text}"}}]}}')
+    else:
+        path.write_bytes(content + b" " * 1_000_000)
+    with caplog.at_level(logging.INFO, "ensue.serving"):
+        for _ in range(3):
+            ring.look()
+            assert ring.find(text) is not None
+    (record,) = caplog.records
+    assert "the keys of before stay good" in record.message
+    assert text not in caplog.text
+    assert content.hex()[:40] not in caplog.text
+    path.unlink(missing_ok=True)
+    other = new_key(path, "b", ["read"])
+    ring.look()
+    assert (ring.find(text), ring.find(other)) == (None, ring.keys.held[0])
+
+
+def test_a_service_that_asks_for_no_key_looks_at_nothing() -> None:
+    ring = KeyRing()
+    ring.look()
+    assert not ring.asks

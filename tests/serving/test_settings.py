@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ensue.errors import ConfigError
+from ensue.retrieval import KINDS
 from ensue.serving.settings import Bounds, Settings, checked, is_loopback, read_settings, settings_of
 
 
@@ -24,11 +25,12 @@ def test_settings_come_from_a_table_and_what_is_given_beside_wins(tmp_path: Path
     assert found.store == str(Path("runs/a/state.db"))
 
 
-def test_a_table_is_one_of_three() -> None:
+def test_a_table_is_one_of_those_there_are() -> None:
     assert settings_of({"run": "r"}).table == "auto"
-    assert settings_of({"run": "r", "table": "int8"}).table == "int8"
-    with pytest.raises(ConfigError, match="table: input should be 'auto', 'fp32' or 'int8'"):
-        settings_of({"run": "r", "table": "fp16"})
+    for kind in ("auto", *KINDS):
+        assert settings_of({"run": "r", "table": kind}).table == kind
+    with pytest.raises(ConfigError, match="table: input should be 'auto', 'fp32', 'fp16', 'int8' or 'approx"):
+        settings_of({"run": "r", "table": "int4"})
 
 
 def test_all_faults_are_told_at_once() -> None:

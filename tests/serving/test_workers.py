@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from tests.serving.service_process import Service, running
+
+from ensue.serving.keys import drop_key, new_key
 
 SOON = 1.0
 """Seconds within which a change must hold everywhere, on a machine that is not overloaded."""
@@ -32,6 +36,13 @@ def two(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 @pytest.fixture(scope="module")
 def both(two: Service) -> Iterator[list[httpx.Client]]:
     """A connection to each of the two workers."""
+    found = each(two)
+    yield found
+    for client in found:
+        client.close()
+
+
+def each(two: Service) -> list[httpx.Client]:
     found: dict[str, httpx.Client] = {}
     until = time.monotonic() + 60
     while len(found) < 2 and time.monotonic() < until:  # the second may still be starting
@@ -43,9 +54,7 @@ def both(two: Service) -> Iterator[list[httpx.Client]]:
                 client.close()
         time.sleep(0.1)
     assert len(found) == 2, "all connections went to one worker"
-    yield list(found.values())
-    for client in found.values():
-        client.close()
+    return list(found.values())
 
 
 def holds(clients: list[httpx.Client], looked: Callable[[httpx.Client], bool]) -> float:
@@ -89,6 +98,61 @@ def test_an_erasure_at_one_holds_at_the_other_at_once(both: list[httpx.Client]) 
     assert asked(both[1], user="e")["fallback"] is False
     both[0].delete("/v1/users/e")
     assert asked(both[1], user="e")["fallback"] is True
+
+
+def test_who_is_erased_at_either_is_in_the_file_of_the_run_no_longer(
+    two: Service, both: list[httpx.Client]
+) -> None:
+    path = two.folder / "run" / "histories.parquet"
+    before = pl.read_parquet(path)
+    users = before["user"].unique().sort().to_list()[:8]
+    left: list[str] = []
+
+    def erase(place: int) -> None:
+        for user in users[place::2]:
+            found = both[place].delete(f"/v1/users/{user}")
+            if found.status_code != 200 or (pl.read_parquet(path)["user"] == user).any():
+                left.append(found.text)
+
+    threads = [threading.Thread(target=erase, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert left == []
+    assert_frame_equal(pl.read_parquet(path), before.filter(~pl.col("user").is_in(users)))
+    assert not (path.parent / ".histories.parquet.new").exists()
+
+
+def test_keys_that_change_hold_at_both_soon(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    scopes = ["read", "write", "admin"]
+    old = new_key(path, "old", scopes)
+    words = [trained, "--workers", 2, "--state", tmp_path / "state.db", "--keys", path]
+    with running(*words, folder=tmp_path, key=old) as service:
+        clients = each(service)
+
+        def status(client: httpx.Client, key: str) -> int:
+            headers = {"authorization": f"Bearer {key}"}
+            return client.post("/v1/recommend", json={"history": ["A"]}, headers=headers).status_code
+
+        fresh = new_key(path, "fresh", scopes)
+        took = holds(clients, lambda client: status(client, fresh) == 200)
+        assert [status(client, old) for client in clients] == [200, 200]
+        drop_key(path, "old")
+        took = max(took, holds(clients, lambda client: status(client, old) == 401))
+        path.write_text(f'{{"keys": [{{"name": "{fresh}"')
+        time.sleep(SOON)
+        assert [status(client, fresh) for client in clients] == [200, 200]
+        path.write_text('{"keys": []}')
+        took = max(took, holds(clients, lambda client: status(client, fresh) == 401))
+        assert took < SOON * PATIENCE
+        assert httpx.get(f"{service.client.base_url}/v1/items").status_code == 401
+        for client in clients:
+            client.close()
+    assert service.log.count("the keys of before stay good") == 2
+    assert fresh not in service.log
+    assert old not in service.log
 
 
 def test_a_swap_at_one_soon_holds_at_the_other(both: list[httpx.Client]) -> None:

@@ -35,6 +35,14 @@ def serve(
         str | None,
         typer.Option(metavar="FOLDER", help="Answer about ads too, from a model of `ensue ads fit`."),
     ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="How the table of a large catalogue is kept: auto, fp32, fp16, int8, or approximate, whose index is "
+            "made at the first start. [default: auto]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="TOML", help="File with a table [serve], and [rules] of all answers."),
@@ -59,7 +67,7 @@ def serve(
         name: value
         for name, value in {
             "run": run or None, "host": host, "port": port, "workers": workers, "state": state, "keys": keys,
-            "request_log": request_log, "ads": ads,
+            "request_log": request_log, "ads": ads, "table": table,
         }.items()
         if value is not None
     }  # fmt: skip
@@ -115,9 +123,9 @@ def listed(file: File) -> None:
 def drop(
     file: File, name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.")]
 ) -> None:
-    """Take a key back; services take it over when they start again."""
+    """Take a key back; services that run refuse it within a second."""
     from ensue.cli import terminal
     from ensue.serving.keys import drop_key
 
     drop_key(file, name)
-    terminal.note(f"'{name}' is no longer good once the service has been started again.")
+    terminal.note(f"'{name}' is no longer good: services that run refuse it within a second.")

@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
-import polars as pl
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from ensue.errors import ArtifactError, EnsueError
+from ensue.errors import EnsueError
 from ensue.reranking import load as load_reranker
-from ensue.run_folder import HISTORIES, histories
 from ensue.serving.control import EVERY, control_at
 from ensue.serving.direct import Direct
 from ensue.serving.guard import Guard
 from ensue.serving.host import Host
-from ensue.serving.keys import Keys, read_keys
+from ensue.serving.kept_histories import KeptHistories
+from ensue.serving.keys import KeyRing
 from ensue.serving.measures import Measures
 from ensue.serving.page import PATHS, pages
 from ensue.serving.patience import SECONDS
@@ -36,7 +33,7 @@ from ensue.serving.routes import ROUTERS
 from ensue.serving.service import Service
 from ensue.serving.settings import Settings, checked
 from ensue.serving.shadowing import Shadowing
-from ensue.serving.state import Store, open_store
+from ensue.serving.state import open_store
 from ensue.serving.telling import Telling
 from ensue.version import __version__
 
@@ -47,6 +44,9 @@ EXPIRES = 60.0
 
 TIDIES = 1.0
 """Seconds between two times that the histories are put in order."""
+
+LOOKS = 0.5
+"""Seconds between two looks whether somebody is to be taken out of what the run has kept."""
 
 SWITCH = 0.0002
 """Seconds after which a thread may take its turn: some of them keep other processes from writing meanwhile."""
@@ -61,13 +61,14 @@ def application(settings: Settings) -> FastAPI:
         StateError: its histories cannot be opened.
     """
     settings = checked(settings)
-    keys = read_keys(settings.keys) if settings.keys else Keys()
+    ring = KeyRing(settings.keys)
     control = control_at(settings.store)
     host = Host(settings, control)
     store = open_store(settings.store, power_safe=settings.power_safe)
     for note in store.notes:
         told.warning("%s", note)
-    _kept(settings, store)
+    kept = KeptHistories(settings.run, store, shared=settings.remote)
+    kept.take_over()
     measures = Measures()
     log = (
         RequestLog(settings.request_log, control.secret(), settings.bounds.log)
@@ -86,9 +87,9 @@ def application(settings: Settings) -> FastAPI:
     )
     reranker = load_reranker(settings.reranker, threads=settings.threads) if settings.reranker else None
     service = Service(
-        settings, store, Telling(store), host, measures, log, Shadowing(measures, log), reranker
+        settings, store, Telling(store), host, measures, log, Shadowing(measures, log), kept, reranker
     )
-    app.state.service = service
+    app.state.service, app.state.ring = service, ring
     for router in ROUTERS:
         app.include_router(router)
     if settings.ads:
@@ -103,7 +104,7 @@ def application(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Direct, service=service)
     app.add_middleware(
-        _Guarded, keys=keys, bounds=settings.bounds, measures=measures, origins=settings.origins,
+        _Guarded, ring=ring, bounds=settings.bounds, measures=measures, origins=settings.origins,
         pages=PATHS if settings.page else frozenset(),
     )  # fmt: skip
     if settings.origins:
@@ -118,34 +119,16 @@ class _Guarded(Guard):
     """The guard, as Starlette adds it."""
 
 
-def _kept(settings: Settings, store: Store) -> None:
-    """Takes over the histories that the run has kept, once."""
-    path = Path(settings.run) / HISTORIES
-    if not path.is_file():
-        return
-    try:
-        with path.open("rb") as handle:
-            source = hashlib.file_digest(handle, "sha256").hexdigest()
-        held = histories(settings.run)
-    except (OSError, pl.exceptions.PolarsError) as fault:
-        raise ArtifactError(
-            f"{path} cannot be read ({type(fault).__name__}): run the experiment anew."
-        ) from fault
-    taken = store.keep(held, source)
-    if not taken.already:
-        told.info(
-            "kept histories of %d users, %d events; %d were erased", taken.users, taken.events, taken.erased
-        )
-
-
 @contextlib.asynccontextmanager
 async def _living(app: FastAPI) -> AsyncIterator[dict[str, float]]:
     """Looks for changes of other processes, and for what is too old, as long as the process lives."""
     service: Service = app.state.service
     tasks = [
         asyncio.create_task(_again(EVERY, service.host.look, "changes of other processes cannot be seen")),
+        asyncio.create_task(_again(EVERY, app.state.ring.look, "the keys cannot be looked at")),
         asyncio.create_task(_again(EXPIRES, service.store.expire, "what is too old cannot be taken away")),
         asyncio.create_task(_again(TIDIES, service.store.tidy, "the histories cannot be put in order")),
+        asyncio.create_task(_again(LOOKS, service.kept.look, "who was erased elsewhere cannot be seen")),
     ]
     sys.setswitchinterval(SWITCH)
     gc.collect()

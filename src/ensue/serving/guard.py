@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from ensue.serving.keys import Key, Keys
+from ensue.serving.keys import Key, KeyRing
 from ensue.serving.measures import Measures
 from ensue.serving.problems import Problem
 from ensue.serving.settings import Bounds, is_loopback
@@ -48,7 +48,7 @@ class Guard:
 
     Args:
         app: what answers.
-        keys: those that are good; none asks for no key.
+        ring: the keys that are good now.
         bounds: how much at once.
         measures: of the process.
         origins: web pages of these origins may ask too.
@@ -58,13 +58,13 @@ class Guard:
     def __init__(
         self,
         app: App,
-        keys: Keys,
+        ring: KeyRing,
         bounds: Bounds,
         measures: Measures,
         origins: Sequence[str] = (),
         pages: frozenset[str] = frozenset(),
     ) -> None:
-        self.app, self.keys, self.bounds, self.measures, self.pages = app, keys, bounds, measures, pages
+        self.app, self.ring, self.bounds, self.measures, self.pages = app, ring, bounds, measures, pages
         self.origins = frozenset(origins)
         self.working = 0
         self.buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -127,7 +127,7 @@ class Guard:
                 headers={"retry-after": "1"},
             )
         key = None
-        if self.keys.held and path not in self.pages:
+        if self.ring.asks and path not in self.pages:
             key = self._key(scope)
             wanted = scope_of(scope["method"], path)
             if wanted not in key.scopes:
@@ -141,7 +141,7 @@ class Guard:
 
         The page's origin gives it away; or the name that it has had the browser take this machine for.
         """
-        if self.keys.held:
+        if self.ring.asks:
             return
         named = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = named.get(b"host", ""), named.get(b"origin", "")
@@ -162,7 +162,7 @@ class Guard:
                 given = value[7:].strip()
             elif name == b"x-api-key":
                 given = value.strip()
-        key = self.keys.find(given.decode("latin-1")) if given else None
+        key = self.ring.find(given.decode("latin-1")) if given else None
         if key is None:
             raise Problem(
                 401, "no-key", "Send a key of this service, as Authorization: Bearer KEY.",

@@ -191,7 +191,9 @@ class Host:
         return self._load(self.settings.run)
 
     def _load(self, folder: str | Path) -> Served:
-        return served(folder, self.rules, self.availability, self.settings.threads, self.settings.table)
+        table = self.settings.table
+        seal = self.control.secret() if table == "approximate" else b""
+        return served(folder, self.rules, self.availability, self.settings.threads, table, seal)
 
     def _put(self, fresh: Served) -> Served:
         def changed(wanted: Wanted) -> Wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from ensue.errors import ConfigError
 
 SCOPES = ("read", "write", "admin")
 """Ask; tell of events and erase people; change models and the catalogue. None holds another."""
+
+told = logging.getLogger("ensue.serving")
 
 PREFIX = "ensue_"
 _LARGEST = 1_000_000
@@ -57,21 +60,80 @@ class Keys:
         return found
 
 
+class KeyRing:
+    """The keys that are good now: those of a file, which may change at any time.
+
+    It is looked at again and again by each process for itself. What cannot be read changes nothing: an editor may be in
+    the middle of writing, and a service that nobody can ask is no safer than one whose keys of before are good. A file
+    that says that there are no keys is another matter: then nobody may ask.
+
+    Args:
+        path: of the file; "" asks for no key.
+
+    Raises:
+        ConfigError: it is missing, damaged, without keys, or others may read or write it.
+    """
+
+    def __init__(self, path: str | Path = "") -> None:
+        self.asks, self._path = bool(path), Path(path)
+        self.keys = read_keys(path) if path else Keys()
+        self._seen: tuple[object, ...] = ()
+
+    def find(self, text: str) -> Key | None:
+        """The good key that a text is."""
+        return self.keys.find(text)
+
+    def look(self) -> None:
+        """Takes over what the file has become, as a whole; says once what is wrong with it."""
+        if not self.asks:
+            return
+        fault: ConfigError | None = None
+        content = b""
+        try:
+            content = _content(self._path)
+            keys = _parsed(self._path, content)
+        except ConfigError as found:
+            fault = found
+        seen = (content, str(fault))
+        if seen == self._seen:
+            return
+        self._seen = seen
+        if fault is not None:
+            told.warning("the keys of before stay good: %s", fault)
+        elif keys != self.keys:
+            self.keys = keys
+            told.info("the keys have changed: %d are good now", len(keys.held))
+
+
 def read_keys(path: str | Path) -> Keys:
     """The keys of a file that `new_key` has written.
 
     Raises:
-        ConfigError: it is missing, damaged, or others may read or write it.
+        ConfigError: it is missing, damaged, without keys, or others may read or write it.
     """
     path = Path(path)
+    keys = _parsed(path, _content(path))
+    if not keys.held:
+        raise ConfigError(f"{path} holds no key: `ensue keys new {path}` adds one.")
+    return keys
+
+
+def _content(path: Path) -> bytes:
     try:
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise ConfigError(f"{path} can be read or changed by others: chmod 600 {path}")
-        content = path.read_bytes()[: _LARGEST + 1]
+        with path.open("rb") as handle:
+            if os.name == "posix" and os.fstat(handle.fileno()).st_mode & 0o077:
+                raise ConfigError(f"{path} can be read or changed by others: chmod 600 {path}")
+            content = handle.read(_LARGEST + 1)
     except OSError as fault:
         raise ConfigError(
             f"{path} cannot be read ({fault.strerror}): `ensue keys new {path}` makes one."
         ) from fault
+    if len(content) > _LARGEST:
+        raise ConfigError(f"{path} is larger than {_LARGEST:,} bytes, as no file of keys is: make it anew.")
+    return content
+
+
+def _parsed(path: Path, content: bytes) -> Keys:
     try:
         listed = json.loads(content)["keys"]
         held = tuple(
@@ -85,8 +147,6 @@ def read_keys(path: str | Path) -> Keys:
         )
     except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise ConfigError(f"{path} holds no keys of ours ({fault}): make it anew.") from fault
-    if not held:
-        raise ConfigError(f"{path} holds no key: `ensue keys new {path}` adds one.")
     return Keys(held)
 
 
@@ -102,7 +162,7 @@ def new_key(path: str | Path, name: str, scopes: Sequence[str]) -> str:
     path = Path(path)
     listed: list[dict[str, Any]] = []
     if path.exists():
-        listed = [_plain(key) for key in read_keys(path).held]
+        listed = [_plain(key) for key in _parsed(path, _content(path)).held]
     if any(one["name"] == name for one in listed):
         raise ConfigError(
             f"{path} has a key '{name}' already: take another name, or `ensue keys drop {path} {name}`."

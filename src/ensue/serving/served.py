@@ -11,7 +11,7 @@ from typing import Any
 
 from ensue import artifacts, runtime
 from ensue.errors import ArtifactError
-from ensue.inputs import TIME, USER, Inputs
+from ensue.inputs import TIME, USER, WAIT, Inputs
 from ensue.objective import NONE, Objective
 from ensue.ranking import Recommender
 from ensue.retrieval import Made
@@ -59,7 +59,7 @@ class Served:
     @property
     def timed(self) -> bool:
         """Whether it must be told when it is asked."""
-        return TIME in self.reads
+        return not self.reads.isdisjoint((TIME, WAIT))
 
     def to_json(self) -> dict[str, Any]:
         """What an answer says of who made it."""
@@ -84,7 +84,12 @@ class Served:
 
 
 def served(
-    folder: str | Path, rules: Rules, availability: Availability, threads: int = 1, table: str = "auto"
+    folder: str | Path,
+    rules: Rules,
+    availability: Availability,
+    threads: int = 1,
+    table: str = "auto",
+    seal: bytes = b"",
 ) -> Served:
     """A model read from a folder, made ready and asked a few times.
 
@@ -94,6 +99,7 @@ def served(
         availability: what is withdrawn.
         threads: cores that a network may use for one answer.
         table: how the table of a large catalogue is kept, see `runtime.load`.
+        seal: by which an index that is kept is known again, see there.
 
     Raises:
         ArtifactError: it is no model, damaged, or cannot answer.
@@ -101,7 +107,7 @@ def served(
     """
     began = time.monotonic()
     place = model_folder(folder).resolve()
-    recommender, description = _loaded(place, threads, table)
+    recommender, description = _loaded(place, threads, table, seal)
     catalogue = recommender.catalogue
     facts = description.get("facts", {})
     learnt = facts.get("learnt", {})
@@ -121,8 +127,10 @@ def served(
     )
     if found.made is not None:
         told.info(
-            "%d items: table %s, %.0f MB, %.1f %% of the best 10 as with the table as it was learnt",
+            "%d items: table %s, %.0f MB, %.1f %% of the best 10 as with the table as it was learnt (%.1f %% before "
+            "any is scored anew)",
             len(catalogue), found.made.kind, found.made.bytes / 1e6, 100 * found.made.agreement,
+            100 * found.made.before,
         )  # fmt: skip
     first = catalogue.decode([0])
     try:
@@ -135,11 +143,11 @@ def served(
     return found
 
 
-def _loaded(place: Path, threads: int, table: str) -> tuple[Recommender, Mapping[str, Any]]:
+def _loaded(place: Path, threads: int, table: str, seal: bytes) -> tuple[Recommender, Mapping[str, Any]]:
     """A model and what is said of it, both of one moment, even if another takes its place meanwhile."""
     for _ in range(artifacts.TRIES):
         description = artifacts.describe(place)
-        recommender = runtime.load(place, threads=threads, table=table)
+        recommender = runtime.load(place, threads=threads, table=table, seal=seal, say=told.info)
         if artifacts.describe(place) == description:
             return recommender, description
     raise ArtifactError(f"{place} changes all the time: swap it in once it is written.")

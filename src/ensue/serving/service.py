@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ensue.reranking import Reranker
 from ensue.serving.host import Host
+from ensue.serving.kept_histories import KeptHistories
 from ensue.serving.measures import Measures
 from ensue.serving.request_log import RequestLog
 from ensue.serving.settings import Settings
@@ -38,6 +39,7 @@ class Service:
         measures: what it tells of itself.
         log: of answers, None where none is kept.
         shadowing: asks another model beside.
+        kept: histories that the run has kept in a file.
         reranker: puts candidates in order; None leaves that to the model.
     """
 
@@ -48,6 +50,7 @@ class Service:
     measures: Measures
     log: RequestLog | None
     shadowing: Shadowing
+    kept: KeptHistories
     reranker: Reranker | None = None
 
     async def quick(self, task: Callable[[], T]) -> T:

@@ -68,7 +68,8 @@ class Settings:
         page: whether the page to try it is there.
         bounds: how much is taken at once.
         threads: cores that a network may use for one answer.
-        table: how the table of a large catalogue is kept: "fp32", "int8", or "auto", which goes by its size.
+        table: how the table of a large catalogue is kept: "fp32", "fp16", "int8", "approximate" (by an index that is
+            made once, and kept in the model's folder), or "auto", which goes by its size.
         power_safe: whether each event survives the loss of power, at the price of a sync of the disk.
     """
 
@@ -87,7 +88,7 @@ class Settings:
     page: bool = True
     bounds: Bounds = Bounds()
     threads: int = 1
-    table: Literal["auto", "fp32", "int8"] = "auto"
+    table: Literal["auto", "fp32", "fp16", "int8", "approximate"] = "auto"
     power_safe: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1", tags=["users"])
 
 Name = Annotated[str, Path(min_length=1, max_length=512)]
 Most = Annotated[int, Query(ge=1, le=10_000)]
+NOT_WRITTEN = "what the run has kept could not be written anew, which is tried again: the log says why"
 LATER = "models that were trained earlier still reflect what was erased, until they are trained anew"
 
 
@@ -46,15 +47,21 @@ async def erase_session(session: Name, here: Here) -> Response:
 
 
 def _erased(here: Service, user: str | None = None, session: str | None = None) -> dict[str, Any]:
-    """Takes somebody out of the histories and out of the request log."""
+    """Takes somebody out of the histories, the request log, and the file of what the run has kept.
+
+    The store comes first: once it remembers the erasure, what fails or is killed afterwards is made good at the next
+    start at the latest.
+    """
     erased = here.store.erase(user=user, session=session)
     gone = {"events": erased.events, "kept": erased.kept, "sessions": erased.sessions}
+    written = user is None or here.kept.forget(user)
     if here.log is not None:
         try:
             gone["logged"] = here.log.erase(user, session)
         except OSError as fault:
             raise StateError(f"The request log could not be written anew: {fault.strerror}.") from fault
-    return {"erased": gone, "clean": erased.clean, "note": LATER}
+    note = LATER if written else f"{LATER}; {NOT_WRITTEN}"
+    return {"erased": gone, "clean": erased.clean and written, "note": note}
 
 
 def _shown(here: Service, found: History) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ensue.encodings import CALENDAR
-from ensue.inputs import GAP, RATING, TIME
+from ensue.inputs import GAP, RATING, TIME, WAIT
 from ensue.questions import Question
 from ensue.sequences import MISSING_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TIMES = frozenset((TIME, GAP, *CALENDAR))
+TIMES = frozenset((TIME, GAP, WAIT, *CALENDAR))
 """What a model reads of when events happened."""
 TYPE = "event"
 """The column of a log that holds the type of an event."""

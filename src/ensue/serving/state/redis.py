@@ -126,6 +126,18 @@ class RedisStore:
             clean = self._clean()
         return Erased(live, kept, sessions, clean)
 
+    def erased(self, users: Sequence[str]) -> dict[str, int]:
+        """See `Store.erased`."""
+        with self._reached():
+            until = self._client.hgetall(f"{self._prefix}erased")
+        names = ((user, self._names.user(user).hex().encode()) for user in users)
+        return {user: _time(until[name]) for user, name in names if name in until}
+
+    def erasures(self) -> int:
+        """See `Store.erasures`."""
+        with self._reached():
+            return int(self._client.hlen(f"{self._prefix}erased"))
+
     def expire(self) -> Expired:
         """See `Store.expire`."""
         histories = events = 0
@@ -317,6 +329,11 @@ def _key(moment: int) -> str:
     return f"{moment + _SHIFT:016x}"
 
 
+def _time(key: bytes) -> int:
+    """The time of some digits."""
+    return int(key[:16], 16) - _SHIFT
+
+
 def _written(one: Filing) -> dict[str, object]:
     """A filing as the scripts read it."""
     identity = "" if one.id is None else one.id.hex()
@@ -335,4 +352,4 @@ def _written(one: Filing) -> dict[str, object]:
 
 def _row(member: bytes) -> Row:
     item, type_, rating, session, more, _ = json.loads(member[32:])
-    return Row(int(member[:16], 16) - _SHIFT, int(member[16:32]), item, type_, rating, session, more)
+    return Row(_time(member), int(member[16:32]), item, type_, rating, session, more)

@@ -170,6 +170,18 @@ class SqliteStore:
             writing.close()
         return Erased(live, kept, len(linked), self._clean())
 
+    def erased(self, users: Sequence[str]) -> dict[str, int]:
+        """See `Store.erased`."""
+        with self._connections.reading() as connection:
+            until = dict(connection.execute("SELECT name, time FROM erased").fetchall())
+        names = ((user, self._names.user(user)) for user in users)
+        return {user: until[name] for user, name in names if name in until}
+
+    def erasures(self) -> int:
+        """See `Store.erasures`."""
+        with self._connections.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM erased").fetchone()[0])
+
     def expire(self) -> Expired:
         """See `Store.expire`."""
         histories = events = 0

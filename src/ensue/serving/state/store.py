@@ -187,6 +187,12 @@ class Store(Protocol):
         Nothing that happened before the erasure comes back: neither by a late delivery nor by `keep`.
         """
 
+    def erased(self, users: Sequence[str]) -> dict[str, int]:
+        """Those of some users who have been erased, and until when: microseconds since 1970 UTC."""
+
+    def erasures(self) -> int:
+        """How many users and sessions are remembered as erased."""
+
     def keep(self, histories: pl.DataFrame, source: str) -> Kept:
         """Takes over the histories that a run has kept, in place of those of an earlier run.
 
