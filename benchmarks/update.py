@@ -1,10 +1,14 @@
 """Going on with new events against training anew, and against doing nothing.
 
-    ENSUE_DATA=folder python benchmarks/update.py [ml-100k] [--models rules,lstm] [--minutes 5]
+    ENSUE_DATA=folder python benchmarks/update.py [ml-100k] [--models rules,lstm] [--minutes 0] [--seed 0]
 
-The log is cut in time: the first 80 % of the events are old, the next 10 % new, the last 10 % the test (each user's
-last event of it, at most 5,000 users). Stale: fitted on the old. Updated: stale, gone on with the new
-(`ensue.updating`, kept histories). Anew: fitted on both. Writes benchmarks/results/update.json.
+The log is cut in time: the first 80 % of the events are old, the next 10 % new, the last 10 % the test (every event
+of it with another before it, at most 5,000 of them, evenly spread). Stale: fitted on the old. Updated: stale, gone on
+with the new (`ensue.updating`, kept histories). Anew: fitted on both. All are asked with the whole history before the
+test event; an item that a state does not know is a miss. Items that are among the new events alone are counted, and the
+targets among them are tested apart, too. Seconds are of processor time and of a clock.
+
+Adds its rows to benchmarks/results/update.json, in the place of those of the same data, model and seed.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,17 +49,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", nargs="?", default="ml-100k", choices=list(FILES))
     parser.add_argument("--models", default="rules,lstm,transformer")
-    parser.add_argument("--minutes", type=float, default=5.0, help="at most, for one fit of a network")
+    parser.add_argument("--minutes", type=float, default=0.0, help="at most, for one fit of a network")
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     log = read(Path(os.environ["ENSUE_DATA"]) / FILES[asked.data])
     split = temporal(log, test=0.1, validation=1 / 9)
-    rows = []
     for name in asked.models.split(","):
-        conditions = Conditions(max_minutes=asked.minutes)
-        rows += [row | {"data": asked.data, "model": name} for row in _states(name, split, conditions)]
-        for row in rows[-3:]:
+        same = {"data": asked.data, "model": name, "seed": asked.seed}
+        conditions = Conditions(seed=asked.seed, max_minutes=asked.minutes)
+        rows = [same | row | {"machine": machine()} for row in _states(name, split, conditions)]
+        for row in rows:
             print(json.dumps(row), flush=True)
-    RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1), encoding="utf-8")
+        held = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+        kept = [old for old in held if {key: old[key] for key in same} != same]
+        RESULTS.write_text(json.dumps({"rows": [*kept, *rows]}, indent=1) + "\n", encoding="utf-8")
 
 
 def _states(name: str, split: Split, conditions: Conditions) -> list[dict[str, Any]]:
@@ -86,19 +94,40 @@ def _fitted(model: Model, log: EventLog, conditions: Conditions) -> Recommender:
     return refit(model, first, whole, conditions)
 
 
-def _timed(made: Any) -> tuple[Any, float]:
-    began = time.process_time()
-    return made(), round(time.process_time() - began, 1)
+def _timed(made: Callable[[], Recommender]) -> tuple[Recommender, tuple[float, float]]:
+    """What comes out, and the seconds of processor time and of a clock that it takes."""
+    worked, began = time.process_time(), time.perf_counter()
+    return made(), (round(time.process_time() - worked, 1), round(time.perf_counter() - began, 1))
 
 
-def _row(state: str, recommender: Recommender, split: Split, seconds: float) -> dict[str, Any]:
-    examples = split.examples("test", recommender.catalogue, "last")
+def _row(state: str, recommender: Recommender, split: Split, seconds: tuple[float, float]) -> dict[str, Any]:
+    """The figures of one state, of all targets and of those that are new items."""
+    examples = split.examples("test", recommender.catalogue)
     if len(examples) > MOST:
         examples = examples[np.linspace(0, len(examples) - 1, MOST).astype(np.int64)]
     found = evaluate(recommender, examples, metrics=METRICS)
-    figures = {metric: round(found.value(metric), 4) for metric in METRICS}
+    old = split.train.frame["item"].unique()
+    appeared = split.before_test.frame["item"].unique()
+    new = appeared.filter(~appeared.is_in(old.implode()))
+    asked = examples[np.flatnonzero(examples.target_ids.is_in(new.implode()).to_numpy())]
+    row = {
+        "state": state,
+        "cpu_seconds": seconds[0],
+        "seconds": seconds[1],
+        "users": found.all.users,
+        "targets": len(examples),
+    }
     interval = found.intervals["ndcg@10"].to_json()
-    return {"state": state, "cpu_seconds": seconds, "users": found.all.users, **figures, "interval": interval}
+    row |= {metric: round(found.value(metric), 4) for metric in METRICS}
+    row |= {
+        "interval": interval,
+        "new_items": len(new),
+        "new_targets": len(asked),
+    }
+    if len(asked):
+        of_new = evaluate(recommender, asked, metrics=METRICS)
+        row |= {f"new_{metric}": round(of_new.value(metric), 4) for metric in METRICS}
+    return row
 
 
 if __name__ == "__main__":

@@ -43,6 +43,23 @@ def test_a_gap_to_a_time_that_is_not_known_is_not_known() -> None:
     assert gaps(np.array([[0, MISSING_TIME, SECOND]])).tolist() == [[GAPS, GAPS, GAPS]]
 
 
+def test_each_question_waits_since_the_last_event_of_its_own_history(sequences: Sequences) -> None:
+    """Three questions after parts of one history, in one row: 3 s after its second event, 2 and 63 after its third."""
+    inputs = Inputs.fit(sequences, ("wait",), length=3, causal=True)
+    assert inputs.columns == ("time",)
+    whole = sequences.queries()
+    at = np.array([*(SECOND * second for second in (6, 12, 10 + 63)), MISSING_TIME])
+    starts, ends = np.array([0, 0, 0, 3]), np.array([2, 3, 3, 4])
+    queries = replace(whole, starts=starts, ends=ends, at=at, users=None)
+    asked: dict[int, int] = {}
+    for which, fed in inputs.feeds(queries, 100):
+        assert fed["wait"].shape == fed["asked"].shape
+        asked |= dict(zip(which.tolist(), fed["wait"].ravel()[fed["places"]].tolist(), strict=True))
+    assert asked == {0: 2, 1: 1, 2: 6, 3: GAPS}  # 3 to 6, 1 to 2, 63 to 126 seconds; not known
+    early = replace(queries, at=np.array([2, 12, 12, 12]) * SECOND)
+    assert inputs.waited(early).tolist() == [0, 1, 1, 3], "asked before its last event: at once"
+
+
 def test_columns_are_fed_as_they_were_learnt(sequences: Sequences) -> None:
     inputs = Inputs.fit(sequences, ("city", "gap", "rating", "user"), length=2, causal=True)
     which, fed = next(inputs.feeds(sequences.queries(), 100))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,7 @@ from ensue.splits import (
     tie_shuffled,
 )
 from ensue.suspicion import probe, suspicions
+from ensue.tracks import TIME_AWARE, TIME_BLIND, track_of
 
 ITEMS, USERS, STEPS = 12, 30, 11
 MINUTE = 60_000_000
@@ -80,6 +81,13 @@ def log() -> EventLog:
 @pytest.fixture(scope="module")
 def parts(log: EventLog) -> Split:
     return temporal(log)
+
+
+@dataclass(frozen=True)
+class Told(Planted):
+    """One that says that it reads when it is asked."""
+
+    when_asked: ClassVar[bool] = True
 
 
 def planted(parts: Split, rule: Callable[[Queries], Scores], *, seen: bool = False) -> Recommender:
@@ -195,9 +203,11 @@ def test_the_time_of_the_target_used_silently(parts: Split) -> None:
 
     one, asked = planted(parts, told), parts.examples("test", known)
     assert evaluate(one, asked, metrics=("accuracy",)).value("accuracy") == 1.0
-    with pytest.raises(LeakError, match="says that it reads no time"):
+    with pytest.raises(LeakError, match="does not say that it reads them"):
         probe(one, asked, reads=())
-    assert probe(one, asked, reads=("time",)) == ()
+    said = replace(one, scoring=Told(told))
+    assert probe(said, asked, reads=("time",)) == ()
+    assert (track_of(one), track_of(said)) == (TIME_BLIND, TIME_AWARE)
 
 
 def test_an_answer_that_is_read_where_the_history_ends(parts: Split) -> None:

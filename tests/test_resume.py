@@ -32,7 +32,7 @@ COURSE: dict[str, Any] = {
     "width": 8, "length": 6, "dropout": 0.2, "epochs": 3, "patience": 3, "batch_tokens": 40, "ema": 0.5
 }  # fmt: skip
 MODELS: dict[str, Any] = {
-    "transformer": {},
+    "transformer": {"asked": "wait"},
     "lstm": {"optimizer": "rowwise", "loss": {"name": "sampled-softmax", "negatives": 4}},
     "gru4rec": {"steps": 2},
     "bert4rec": {"augment": ["crop", "reorder"]},

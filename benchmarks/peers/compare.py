@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,14 @@ def turns(what: str, peers: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def measured(asked: argparse.Namespace, python: Path, program: str, model: str, file: Path) -> Row:
+def measured(
+    asked: argparse.Namespace, python: Path, program: str, model: str, file: Path, more: Sequence[str] = ()
+) -> Row:
     """The row of one runner; what could not run says so, and prints why."""
     data = DATA[asked.data]
     command = [str(python), str(HERE / f"run_{program}.py"), str(file), "--data", asked.data]
     command += ["--length", str(data.length), "--what", asked.what, "--model", model]
-    command += ["--seconds", str(asked.seconds), "--threads", str(asked.threads)]
+    command += ["--seconds", str(asked.seconds), "--threads", str(asked.threads), *more]
     asking = {"peer": program, "data": asked.data, "threads": asked.threads, "what": asked.what}
     asking["against"] = model
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import platform
 import statistics
@@ -44,10 +45,12 @@ class Asked:
         file: user, item and place in the order of the user's events, sorted; made by `prepared.py`.
         data: its name.
         length: the most events of a history that a model sees.
-        what: "training" or "evaluation".
-        seconds: of training that are timed.
+        what: "training", "evaluation" or "until".
+        seconds: of training that are timed; until a mark is reached, the most of them.
         threads: cores that may be used.
         model: which of ours; peers have one.
+        mark: the NDCG@10 that is to be reached.
+        targets: user and the item that came next, of those that are asked for it; made by `prepared.py`.
     """
 
     file: Path
@@ -57,6 +60,8 @@ class Asked:
     seconds: float
     threads: int
     model: str
+    mark: float = 0.0
+    targets: Path | None = None
 
 
 def asked() -> Asked:
@@ -65,10 +70,12 @@ def asked() -> Asked:
     parser.add_argument("file", type=Path)
     parser.add_argument("--data", default="")
     parser.add_argument("--length", type=int, default=200)
-    parser.add_argument("--what", choices=("training", "evaluation"), default="training")
+    parser.add_argument("--what", choices=("training", "evaluation", "until"), default="training")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", choices=("transformer", "lstm"), default="transformer")
+    parser.add_argument("--mark", type=float, default=0.0)
+    parser.add_argument("--targets", type=Path)
     found = parser.parse_args()
     return Asked(**vars(found) | {"data": found.data or found.file.stem})
 
@@ -123,6 +130,43 @@ class Clock:
         return self  # one clock, though a library copies what holds it
 
 
+class Course:
+    """A training that is judged after each epoch, until it reaches a mark or its time is over.
+
+    Only training is timed, and not what judges it: NDCG@10 of one item for each user, among all items that are not in
+    the user's history. An item that nobody has had before is a miss.
+
+    Args:
+        asked: what was to be done.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.mark, self.limit = asked.mark, asked.seconds
+        self.targets: dict[str, str] = {}
+        if asked.targets is not None:
+            self.targets = {user: items[-1] for user, items in histories(asked.targets).items()}
+        self.seconds, self.cpu_seconds = 0.0, 0.0
+        self.curve: list[tuple[float, float, float]] = []
+
+    def trained(self, taken: Stopwatch) -> None:
+        """Told of training that has been done."""
+        self.seconds += taken.seconds
+        self.cpu_seconds += taken.cpu_seconds
+
+    def judged(self, score: float) -> bool:
+        """Told of a figure on what has been trained so far; whether the mark is reached, or the time over."""
+        self.curve.append((round(self.seconds, 2), round(self.cpu_seconds, 2), round(score, 4)))
+        return score >= self.mark or self.seconds >= self.limit
+
+    def score(self, slates: Mapping[str, Sequence[str]]) -> float:
+        """NDCG@10 of the ten best items of each user; who has none counts as a miss."""
+        gains = 0.0
+        for user, target in self.targets.items():
+            slate = list(slates.get(user, ()))[:K]
+            gains += 1 / math.log2(slate.index(target) + 2) if target in slate else 0.0
+        return gains / max(len(self.targets), 1)
+
+
 class Stopwatch:
     """`with Stopwatch() as taken: ...`, and then its time, and the processor time of all threads."""
 
@@ -164,6 +208,34 @@ def trained(asked: Asked, peer: str, model: str, clock: Clock, epoch: int, loss:
         targets_per_epoch=epoch,
         seconds_per_epoch=round(epoch / rate, 1) if rate else None,
         extrapolated=clock.targets < epoch,
+        **more,
+    )
+
+
+def reached(asked: Asked, peer: str, model: str, course: Course, loss: str, **more: Any) -> None:
+    """Prints the line of a training until a mark: when it was first reached, and the whole curve.
+
+    Args:
+        asked: what was to be done.
+        peer: its name.
+        model: what was trained.
+        course: that timed and judged it.
+        loss: that was trained, in words.
+        more: what else to print.
+    """
+    there = next((point for point in course.curve if point[2] >= course.mark), None)
+    _print(
+        asked,
+        peer,
+        model,
+        loss=loss,
+        mark=course.mark,
+        reached=there is not None,
+        seconds=None if there is None else there[0],
+        cpu_seconds=None if there is None else there[1],
+        best=max((point[2] for point in course.curve), default=0.0),
+        curve=course.curve,
+        users=len(course.targets),
         **more,
     )
 

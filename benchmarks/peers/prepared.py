@@ -20,11 +20,21 @@ class Data:
     length: int
 
 
-DATA = {"ml-1m": Data("ml-1m", 200), "beauty": Data("amazon2014-s3rec/Beauty.txt", 50)}
+DATA = {
+    "ml-100k": Data("ml-100k", 200),
+    "ml-1m": Data("ml-1m", 200),
+    "beauty": Data("amazon2014-s3rec/Beauty.txt", 50),
+}
 
 
-def prepare(name: str, folder: Path) -> Path:
-    """The prepared file of a data set, newly written into a folder."""
+def prepare(name: str, folder: Path, targets: Path | None = None) -> Path:
+    """The prepared file of a data set, newly written into a folder.
+
+    Args:
+        name: of the data set.
+        folder: where it goes.
+        targets: another file, for the last event but one of each user; None writes none.
+    """
     if not os.environ.get("ENSUE_DATA"):
         raise SystemExit(
             "This comparison needs public data sets: set ENSUE_DATA to the folder that holds them."
@@ -32,10 +42,13 @@ def prepare(name: str, folder: Path) -> Path:
     import polars as pl
 
     from ensue import read
-    from ensue.splits import last_out
+    from ensue.splits import VALIDATION, last_out
 
-    train = last_out(read(Path(os.environ["ENSUE_DATA"]) / DATA[name].place)).train
+    split = last_out(read(Path(os.environ["ENSUE_DATA"]) / DATA[name].place))
+    train = split.train
     place = pl.int_range(pl.len()).over("user").alias("time")
     target = folder / f"{name}.csv"
     train.frame.select("user", "item", place).write_csv(target)
+    if targets is not None:
+        split.log.where(split.part == VALIDATION).frame.select("user", "item").write_csv(targets)
     return target

@@ -13,8 +13,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 from measuring import (
     BLOCKS,
     DROPOUT,
@@ -25,12 +27,14 @@ from measuring import (
     WIDTH,
     Asked,
     Clock,
+    Course,
     K,
     Stopwatch,
     answered,
     asked,
     histories,
     latencies,
+    reached,
     spread,
     together,
     trained,
@@ -38,12 +42,15 @@ from measuring import (
 
 from ensue import evaluate, read, runtime, save
 from ensue.events.log import EventLog
+from ensue.judging import Judge
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Recommender
 from ensue.splits import last_out
 
 PEER = "ensue"
 WARMUP_STEPS = 3
+EPOCHS = 200
+"""At most, until a mark is reached; the learning rate falls within the time, if that is shorter."""
 
 
 class Timing:
@@ -63,6 +70,20 @@ class Timing:
 
     def say(self, text: str) -> None:
         """Nothing is said."""
+
+
+class Began(Timing):
+    """Starts a watch when the loop begins."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Timing]:
+        """The loop."""
+        self.watch.__enter__()
+        yield self
 
 
 def sized(asked: Asked) -> Model:
@@ -110,6 +131,48 @@ def train(asked: Asked) -> None:
     )
 
 
+def until(asked: Asked) -> None:
+    """Times `fit` until its validation reaches a mark; its learning rate falls within the time that there is at most.
+
+    The clock stands still while it is judged, and begins with the loop.
+    """
+    parts = last_out(_with_targets(asked), validation=False)
+    training = Training.of(parts.train)
+    training = replace(training, validation=parts.examples("test", training.catalogue))
+    course, measured, running = Course(asked), Judge.measured, Stopwatch()
+
+    def watched(judge: Judge, recommender: Recommender) -> float:
+        running.__exit__()
+        course.trained(running)
+        found = measured(judge, recommender)
+        running.__enter__()
+        return found
+
+    Judge.measured = watched  # type: ignore[method-assign]
+    conditions = Conditions(
+        progress=Began(running),
+        device="cpu",
+        threads=asked.threads,
+        max_minutes=asked.seconds / 60,
+        stop=lambda epochs, score: course.judged(score),
+    )
+    model = replace(sized(asked), epochs=EPOCHS, patience=EPOCHS, validation_targets=10**9)
+    fitted = model.fit(training, conditions)
+    batch = f"{fitted.settings['batch_tokens']} tokens"
+    reached(asked, PEER, asked.model, course, "softmax over all items", batch=batch)
+
+
+def _with_targets(asked: Asked) -> EventLog:
+    """The events, and after them the one of each user that is to be found."""
+    if asked.targets is None:
+        raise SystemExit("--targets says which items are to be found.")
+    events = pl.read_csv(asked.file, schema_overrides={"user": pl.String, "item": pl.String})
+    last = pl.read_csv(asked.targets, schema_overrides={"user": pl.String, "item": pl.String})
+    later = last.with_columns(pl.lit(events["time"].max() + 1, pl.Int64).alias("time"))
+    seconds = (pl.col("time") * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    return EventLog.of(pl.concat([events, later]).with_columns(seconds.alias("time")))
+
+
 def answer(asked: Asked, log: EventLog) -> None:
     """Times the saved model: slates for all users at once, and for one at a time; ranks of targets beside it."""
     recommender, _ = fitted(asked, Training.of(log), EVALUATED_AFTER)
@@ -136,6 +199,8 @@ def main(asked: Asked) -> None:
     """Does what is asked."""
     if asked.what == "training":
         train(asked)
+    elif asked.what == "until":
+        until(asked)
     else:
         answer(asked, read(asked.file))
 

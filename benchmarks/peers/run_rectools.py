@@ -21,12 +21,14 @@ from measuring import (
     WIDTH,
     Asked,
     Clock,
+    Course,
     K,
     Stopwatch,
     answered,
     asked,
     histories,
     latencies,
+    reached,
     spread,
     together,
     trained,
@@ -101,6 +103,22 @@ def train(asked: Asked, frame: pd.DataFrame) -> None:
     trained(asked, PEER, "SASRec", clock, epoch, "softmax over all items", batch=f"{BATCH} rows")
 
 
+def until(asked: Asked, frame: pd.DataFrame) -> None:
+    """Times training epoch by epoch, each judged by `recommend` for all users, until a mark is reached."""
+    dataset, course = dataset_of(frame), Course(asked)
+    model = model_of(asked, Clock(float("inf")))
+    users = [user for user in frame["user"].unique() if user in course.targets]
+    over = False
+    while not over:
+        with Stopwatch() as taken:
+            model.fit_partial(dataset, 1, 1)
+        course.trained(taken)
+        found = model.recommend(users, dataset, K, filter_viewed=True).sort_values(Columns.Rank)
+        slates = {user: list(items) for user, items in found.groupby(Columns.User)[Columns.Item]}
+        over = course.judged(course.score(slates))
+    reached(asked, PEER, "SASRec", course, "softmax over all items", batch=f"{BATCH} rows")
+
+
 def evaluate(asked: Asked, frame: pd.DataFrame) -> None:
     """Times `recommend` for all users at once, and for one at a time whose history comes with the request.
 
@@ -130,7 +148,7 @@ def main(asked: Asked) -> None:
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     frame = pd.read_csv(asked.file, dtype={"user": str, "item": str})
-    (train if asked.what == "training" else evaluate)(asked, frame)
+    {"training": train, "until": until, "evaluation": evaluate}[asked.what](asked, frame)
 
 
 if __name__ == "__main__":

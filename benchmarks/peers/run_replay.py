@@ -26,12 +26,14 @@ from measuring import (
     WIDTH,
     Asked,
     Clock,
+    Course,
     K,
     Stopwatch,
     answered,
     asked,
     histories,
     latencies,
+    reached,
     spread,
     trained,
 )
@@ -57,6 +59,34 @@ class Counting(lightning.Callback):
         useful = batch["padding_mask"] & batch["target_padding_mask"].squeeze(-1)
         if self.clock.step(int(useful.sum())):
             trainer.should_stop = True
+
+
+class Judging(lightning.Callback):
+    """Judges each epoch by the bare network's ten best items of all users, and ends the training at the mark.
+
+    The clock stands still while it is judged.
+    """
+
+    def __init__(self, setup: Setup, course: Course) -> None:
+        self.setup, self.course, self.running = setup, course, Stopwatch()
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.running.__enter__()
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self.running.__exit__()
+        self.course.trained(self.running)
+        module.eval()
+        asked = [user for user in self.setup.histories if user in self.course.targets]
+        slates: dict[str, list[str]] = {}
+        for begin in range(0, len(asked), BATCH):
+            users = asked[begin : begin + BATCH]
+            best = self.setup.bare([self.setup.histories[user] for user in users])
+            slates |= dict(zip(users, best, strict=True))
+        module.train()
+        if self.course.judged(self.course.score(slates)):
+            trainer.should_stop = True
+        self.running.__enter__()
 
 
 class Setup:
@@ -146,19 +176,21 @@ class Setup:
         found = best.get_result()
         return found.with_columns(pl.Series("item", self.items).gather(found["item_id"]).alias("item"))
 
-    def bare(self, history: list[str]) -> list[str]:
-        """The same for one history, by the network alone: what a service of one's own would do."""
-        codes = torch.tensor([[self.codes[item] for item in history]])
+    def bare(self, histories: list[list[str]]) -> list[list[str]]:
+        """The same for some histories, by the network alone: what a service of one's own would do."""
         length, padding = self.asked.length, len(self.items)
-        row = torch.full((1, length), padding)
-        last = codes[:, -length:]
-        row[:, length - last.shape[1] :] = last
+        rows = torch.full((len(histories), length), padding)
+        coded = [[self.codes[item] for item in history] for history in histories]
+        for row, codes in zip(rows, coded, strict=True):
+            last = codes[-length:]
+            row[length - len(last) :] = torch.tensor(last)
         with torch.inference_mode():
-            logits = self.module.model(feature_tensors={"item_id": row}, padding_mask=row != padding)[
+            logits = self.module.model(feature_tensors={"item_id": rows}, padding_mask=rows != padding)[
                 "logits"
             ]
-            logits[0, codes[0]] = -torch.inf
-            return [self.items[code] for code in logits.topk(K).indices[0].tolist()]
+            for row, codes in zip(logits, coded, strict=True):
+                row[codes] = -torch.inf
+            return [[self.items[code] for code in best] for best in logits.topk(K).indices.tolist()]
 
 
 def train(asked: Asked, setup: Setup) -> None:
@@ -167,6 +199,14 @@ def train(asked: Asked, setup: Setup) -> None:
     setup.fit(clock)
     epoch = sum(min(len(history) - 1, asked.length) for history in setup.histories.values())
     trained(asked, PEER, "SasRec", clock, epoch, "softmax over all items", batch=f"{BATCH} rows")
+
+
+def until(asked: Asked, setup: Setup) -> None:
+    """Times training until a mark is reached."""
+    course = Course(asked)
+    data = setup.data("train", setup.parquet(list(setup.histories.values()), "train"))
+    setup.trainer(Judging(setup, course)).fit(setup.module, datamodule=data)
+    reached(asked, PEER, "SasRec", course, "softmax over all items", batch=f"{BATCH} rows")
 
 
 def evaluate(asked: Asked, setup: Setup) -> None:
@@ -181,7 +221,7 @@ def evaluate(asked: Asked, setup: Setup) -> None:
     with Stopwatch() as taken:
         setup.answer(path)
     chosen = [setup.histories[user] for user in spread(list(setup.histories))]
-    bare = latencies(lambda n: setup.bare(chosen[n]))
+    bare = latencies(lambda n: setup.bare([chosen[n]]))
     single = latencies(lambda n: setup.answer(setup.parquet([chosen[n]], "request")))
     answered(asked, PEER, "SasRec", len(everyone), taken, single, ways={"bare network": bare})
 
@@ -195,7 +235,7 @@ def main(asked: Asked) -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(asked, Path(folder))
-        (train if asked.what == "training" else evaluate)(asked, setup)
+        {"training": train, "until": until, "evaluation": evaluate}[asked.what](asked, setup)
 
 
 if __name__ == "__main__":

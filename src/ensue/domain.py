@@ -28,6 +28,7 @@ class Domain:
         ratings: all of training, NaN where an event has none; None where the log has none.
         prior: what has followed what, for a network with such a prior; None for others.
         beside: how much ratings count that are learnt beside next items; 0 learns none.
+        start: `[N, D]` where the item vectors begin; None draws them.
     """
 
     n_items: int
@@ -38,6 +39,7 @@ class Domain:
     ratings: NDArray[np.float32] | None = None
     prior: Transitions | None = None
     beside: float = 0.0
+    start: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, n_items: int) -> Domain:

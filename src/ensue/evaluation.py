@@ -42,6 +42,7 @@ from ensue.significance import Comparison, Interval, best_of
 from ensue.slate_metrics import SlateFigures, slate_figures
 from ensue.slating import Slating
 from ensue.splits import Examples, Split, check_learnt
+from ensue.tracks import SAID, TIME_BLIND, refuse_mixed, track_of
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -74,6 +75,7 @@ class Evaluation:
         slates: what the slates are like beyond their hits, where that was asked for.
         segments: figures of parts of the targets, by the name of what parts them, where they were asked for.
         probabilities: log-loss and calibration, where they were asked for and scores are logits or probabilities.
+        track: "time-aware" where the recommender reads when it is asked, else "time-blind".
     """
 
     model: str
@@ -89,6 +91,7 @@ class Evaluation:
     slates: SlateFigures | None = None
     segments: Mapping[str, tuple[Segment, ...]] = field(default_factory=dict)
     probabilities: Probabilities | None = None
+    track: str = TIME_BLIND
 
     def value(self, name: str) -> float:
         """The headline value of a metric, such as "ndcg@10": mean over users, a cold target counts as a miss.
@@ -117,6 +120,7 @@ class Evaluation:
         """The evaluation for programs; it holds no id of a user."""
         return {
             "model": self.model,
+            "track": self.track,
             "protocol": self.protocol,
             "exclude_seen": self.exclude_seen,
             "headline": HEADLINE,
@@ -156,6 +160,7 @@ class Evaluation:
             *([] if self.probabilities is None else self.probabilities.lines()),
             *(self._parted(name) for name in self.segments),
             *self.counts.lines(),
+            SAID[self.track],
             *([] if self.sampled is None else self.sampled.lines()),
             *notes,
         ]
@@ -257,6 +262,7 @@ def evaluate(
         slates=None if slating is None else slate_figures(slating.slates, seed),
         segments=segments_of(segments, examples, recommender.catalogue, measured),
         probabilities=None if gauging is None else gauging.found(seed),
+        track=track_of(recommender),
     )
 
 
@@ -270,10 +276,11 @@ def compare(evaluations: Mapping[str, Evaluation], metric: str = "ndcg@10", *, s
 
     Raises:
         DataError: there are no evaluations, or they are over different examples or different candidates.
-        ConfigError: an evaluation does not report the metric.
+        ConfigError: an evaluation does not report the metric, or models are of both tracks (see `ensue.tracks`).
     """
     if not evaluations:
         raise DataError("There is no evaluation to compare: evaluate at least one model first.")
+    refuse_mixed({model: found.track for model, found in evaluations.items()}, "A comparison")
     first, *others = evaluations
     a = evaluations[first]
     for other in others:

@@ -21,7 +21,7 @@ from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
-from ensue.inputs import USER, Inputs
+from ensue.inputs import USER, WAIT, Inputs
 from ensue.item_vectors import ItemTable
 from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
@@ -135,10 +135,10 @@ class _States(nn.Module):
 def to_onnx(network: Network, inputs: Inputs) -> bytes:
     """The network's `forward` as an ONNX graph, weights inside.
 
-    Inputs `items [B, T]`, `asked [B, S]`, `places [Q]` (int64), and what the network reads beside them: `user [B]`, any
-    other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added, and of a network
-    that has learnt them `ratings [Q, N]`, those that are expected. Padding is `N`. Where `product_apart` says so, the
-    output is `states [Q, D]` in place of the scores.
+    Inputs `items [B, T]`, `asked [B, S]`, `places [Q]` (int64), and what the network reads beside them: `user [B]`,
+    `wait [B, S]`, any other column `[B, T]`; output `scores [Q, N]` (float32), to which a prior is still to be added,
+    and of a network that has learnt them `ratings [Q, N]`, those that are expected. Padding is `N`. Where
+    `product_apart` says so, the output is `states [Q, D]` in place of the scores.
 
     Args:
         network: trained; item vectors that are composed go in as the plain table that they make.
@@ -159,7 +159,7 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
     network = network.eval()
     length = inputs.length
     width = min(3, length)
-    missing = inputs.nothing(2, width)
+    missing = inputs.nothing(2, width, 4)
     example = (
         torch.zeros((2, width), dtype=torch.int64),
         torch.tensor([[0, width - 1, 0, 0], [0, 0, 0, 0]]),
@@ -167,7 +167,8 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
         *(torch.from_numpy(missing[name]) for name in inputs.reads),
     )
     rows, steps, slots, asked = (Dim(name, min=1) for name in "BTSQ")
-    fields = tuple({0: rows} if name == USER else {0: rows, 1: steps} for name in inputs.reads)
+    shapes = {USER: {0: rows}, WAIT: {0: rows, 1: slots}}
+    fields = tuple(shapes.get(name, {0: rows, 1: steps}) for name in inputs.reads)
     apart = product_apart(network) is not None
     outputs = ["states"] if apart else ["scores"] if network.beside is None else ["scores", "ratings"]
     _forget_kernels()

@@ -17,10 +17,11 @@ from ensue.augment import Augmentation, Ragged, one_of, similar_items
 from ensue.batching import Ints, Items, Stretches, pad, ranges
 from ensue.errors import ConfigError
 from ensue.examples import Examples
-from ensue.inputs import USER, Inputs
+from ensue.inputs import GAPS, TIME, USER, WAIT, Arrays, Inputs, waits
 from ensue.network import Asked, Batch
 from ensue.prior_table import Transitions
-from ensue.sequences import Queries, Sequences
+from ensue.sequences import MISSING_TIME, Queries, Sequences
+from ensue.waiting import UNTOLD
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Feed:
         items = pad(self.sequences.items, starts, ends, n)
         later = pad(self.sequences.items, starts + 1, ends + 1, n)
         fresh = None if stretches.fresh is None else torch.from_numpy(stretches.fresh).to(self.device)
-        batch = self._tensors(items, later, self.inputs.padded(self.flat, starts, ends), starts, fresh)
+        arrays = self._read(self.flat, starts, ends)
+        batch = self._tensors(items, later, arrays, starts, fresh)
         if self.prior is not None:
             begins = self.sequences.offsets[self._sequence(starts)]
             batch = self._asking(batch, self.prior, self.sequences.items, (begins, starts, ends), starts)
@@ -159,7 +161,7 @@ class Feed:
         items = pad(np.where(view.masked, np.int32(n), view.items), starts, ends, n)
         after = pad(view.items, starts + 1, ends + 1, n) if later else None
         flat = {name: values[view.places] for name, values in self.flat.items()}
-        batch = self._tensors(items, after, self.inputs.padded(flat, starts, ends), begun)
+        batch = self._tensors(items, after, self._read(flat, starts, ends, later), begun)
         if self.prior is not None and later:
             shown = np.where(view.masked, np.int32(n), view.items)
             batch = self._asking(batch, self.prior, shown, (starts, starts, ends), begun)
@@ -168,6 +170,26 @@ class Feed:
         if self.ratings is None or not later:
             return batch
         return self._rated(batch, self.ratings[view.places], starts + 1, ends + 1)
+
+    def _read(self, flat: Arrays, starts: Ints, ends: Ints, later: bool = True) -> Arrays:
+        """What is read of some stretches, all but the user: each question is asked when its target happened.
+
+        A share of the waits is not told, nor is that of a target which a view has put before what it comes after.
+
+        Args:
+            flat: the columns that the stretches lie in.
+            starts: `[B]` first input of each.
+            ends: `[B]` after the last input, where the last target stands.
+            later: whether there are targets; without, each row is asked once, at a time that is not known.
+        """
+        found = self.inputs.padded(flat, starts, ends)
+        if not self.inputs.when_asked:
+            return found
+        if not later:
+            return found | {WAIT: np.full((len(starts), 1), GAPS, dtype=np.int64)}
+        now, then = (pad(flat[TIME], starts + step, ends + step, MISSING_TIME) for step in (0, 1))
+        told = (then >= now) & (self.rng.random(now.shape) >= UNTOLD)
+        return found | {WAIT: np.where(told, waits(then, now), GAPS)}
 
     def _asking(
         self, batch: Batch, table: Transitions, items: Items, at: tuple[Ints, Ints, Ints], begun: Ints

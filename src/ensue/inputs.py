@@ -18,7 +18,10 @@ from ensue.encodings import CALENDAR, Encodings
 from ensue.errors import ArtifactError, ModelError, nearest
 from ensue.sequences import MISSING_TIME, Queries, Sequences
 
-TIME, USER, RATING, GAP = "time", "user", "rating", "gap"
+TIME, USER, RATING, GAP, WAIT = "time", "user", "rating", "gap", "wait"
+
+UNCODED = (TIME, GAP, WAIT)
+"""What is read of times as it is, by no encoding."""
 
 GAPS = 32
 """Gaps are told apart by powers of two: bucket b holds those of `2^b - 1` to below `2^(b+1) - 1` seconds."""
@@ -33,8 +36,18 @@ def gaps(time: Ints) -> Ints:
         time: `[B, T]` microseconds, `MISSING_TIME` where unknown. The first event of a row has no event before it.
     """
     earlier = np.concatenate([np.full_like(time[:, :1], MISSING_TIME), time[:, :-1]], axis=1)
-    known = (time != MISSING_TIME) & (earlier != MISSING_TIME)
-    seconds = np.maximum(np.where(known, time, 0) - np.where(known, earlier, 0), 0) / 1e6
+    return waits(time, earlier)
+
+
+def waits(later: Ints, earlier: Ints) -> Ints:
+    """The bucket of the time between two moments each; `GAPS` where either is not known, 0 where the order is wrong.
+
+    Args:
+        later: microseconds, `MISSING_TIME` where unknown.
+        earlier: of the same shape.
+    """
+    known = (later != MISSING_TIME) & (earlier != MISSING_TIME)
+    seconds = np.maximum(np.where(known, later, 0) - np.where(known, earlier, 0), 0) / 1e6
     bucket = np.minimum(np.log2(seconds + 1).astype(np.int64), GAPS - 1)
     return np.where(known, bucket, GAPS)
 
@@ -45,8 +58,9 @@ class Inputs:
 
     Attributes:
         reads: "time" (int64 microseconds), "user" (one code for each row), "gap" (a bucket), "hour", "weekday", "month"
-            (UTC), and encoded columns of the events.
-        encodings: of every column but time and gap, as fitted on training events.
+            (UTC), encoded columns of the events, and "wait" (a bucket): of each question, the time since the last event
+            of its history.
+        encodings: of every column but time, gap and wait, as fitted on training events.
         length: the most events of a history that the network sees.
         causal: whether histories that begin at one event can share a row.
     """
@@ -66,7 +80,7 @@ class Inputs:
         columns = _columns(sequences, reads)
         if sequences.users is not None:
             columns[USER] = sequences.users
-        timed = {TIME, GAP, *CALENDAR}
+        timed = {TIME, GAP, WAIT, *CALENDAR}
         for name in reads:
             if name in timed - set(columns) and sequences.time is None:
                 raise ModelError(f"the log has no times, so there is no '{name}' to read: leave it out.")
@@ -76,13 +90,13 @@ class Inputs:
                 raise ModelError(
                     f"the log has no column '{name}' to read; it has {has}.{nearest(name, known)}"
                 )
-        wanted = tuple(name for name in reads if name not in (TIME, GAP))
+        wanted = tuple(name for name in reads if name not in UNCODED)
         return cls(reads, Encodings.fit(columns, wanted), length, causal)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a log that are read: "time" stands for the gap and for what a calendar says."""
-        plain = {TIME: TIME, GAP: TIME}
+        """The columns of a log that are read: "time" stands for gap and wait and for what a calendar says."""
+        plain = dict.fromkeys(UNCODED, TIME)
         return tuple(dict.fromkeys(plain.get(name) or self.encodings[name].source for name in self.reads))
 
     @property
@@ -93,13 +107,13 @@ class Inputs:
     def flat(self, queries: Queries | Sequences) -> Arrays:
         """`[E]` the events' columns, encoded; missing where these events do not carry them."""
         n, columns = len(queries.items), _columns(queries, self.reads)
-        wanted = [name for name in self.reads if name not in (TIME, GAP, USER)]
+        wanted = [name for name in self.reads if name not in (*UNCODED, USER)]
         found: Arrays = {}
         for name in wanted:
             encoding = self.encodings[name]
             held = encoding.source in columns
             found[name] = encoding.codes(columns[encoding.source]) if held else encoding.missing(n)
-        if {TIME, GAP} & set(self.reads):
+        if set(UNCODED) & set(self.reads):
             found[TIME] = np.full(n, MISSING_TIME) if queries.time is None else queries.time
         return found
 
@@ -108,7 +122,7 @@ class Inputs:
         return self.encodings[USER].missing(n) if users is None else self.encodings[USER].codes(users)
 
     def padded(self, flat: Mapping[str, NDArray[Any]], starts: Ints, ends: Ints) -> Arrays:
-        """The columns of some stretches, `[B, T]`, right-padded as missing; all that is read but the user."""
+        """The columns of some stretches, `[B, T]`, right-padded as missing; all that is read but user and wait."""
         found = {
             name: pad(
                 values, starts, ends, MISSING_TIME if name == TIME else self.encodings[name].missing(1)[0]
@@ -128,10 +142,12 @@ class Inputs:
 
         Yields:
             `(which [q], arrays)`: "items" `[B, T]`, "asked" `[B, S]`, the steps after which each row is asked,
-            right-padded, "places" `[q]`, where in it each query stands (row x S + its place), and what is read beside.
+            right-padded, "places" `[q]`, where in it each query stands (row x S + its place), and what is read beside:
+            of the events `[B, T]`, the user `[B]`, the wait of each question `[B, S]`.
         """
         flat = self.flat(queries)
         codes = self.rows(queries.users, len(queries)) if USER in self.reads else None
+        waited = self.waited(queries) if self.when_asked else None
         batches = shared_windows(queries.starts, queries.ends, self.length, tokens, self.causal)
         for which, first, last, rows, steps in batches:
             items = pad(queries.items, first, last, queries.n_items).astype(np.int64)
@@ -143,11 +159,29 @@ class Inputs:
             most = int(slots.max()) + 1
             asked = np.zeros((len(first), most), dtype=np.int64)
             asked[rows, slots] = steps
+            if waited is not None:
+                found[WAIT] = np.full(asked.shape, GAPS, dtype=np.int64)
+                found[WAIT][rows, slots] = waited[which]
             arrays = {"items": items, "asked": asked, "places": rows * most + slots}
             yield which, arrays | {name: found[name] for name in self.reads}
 
-    def nothing(self, rows: int, steps: int) -> Arrays:
-        """What is read of `B` rows of `T` events of which nothing is known but the items."""
+    @property
+    def when_asked(self) -> bool:
+        """Whether it is read when a question is asked."""
+        return WAIT in self.reads
+
+    def waited(self, queries: Queries) -> Ints:
+        """`[Q]` the bucket of the time from the last event of each history to the question; `GAPS` where unknown.
+
+        Args:
+            queries: histories of at least one event each.
+        """
+        if queries.time is None or queries.at is None:
+            return np.full(len(queries), GAPS, dtype=np.int64)
+        return waits(queries.at, queries.time[queries.ends - 1])
+
+    def nothing(self, rows: int, steps: int, slots: int = 1) -> Arrays:
+        """What is read of `B` rows of `T` events, each asked `S` times, where nothing is known but the items."""
         count = rows * steps
         unknown = Queries(
             np.zeros(count, dtype=np.int32), np.arange(rows) * steps, np.arange(1, rows + 1) * steps, 1
@@ -155,6 +189,8 @@ class Inputs:
         found = self.padded(self.flat(unknown), unknown.starts, unknown.ends)
         if USER in self.reads:
             found[USER] = self.rows(None, rows)
+        if self.when_asked:
+            found[WAIT] = np.full((rows, slots), GAPS, dtype=np.int64)
         return {name: found[name] for name in self.reads}
 
     def to_json(self) -> dict[str, Any]:
@@ -182,8 +218,13 @@ class Inputs:
             )
         described = settings.get("encodings", [])
         encodings = Encodings.restored(described, Encodings().table() if table is None else table)
+        if WAIT in encodings.entries:
+            raise ArtifactError(
+                f"This model reads a column '{WAIT}' of the log, a name that now has a meaning of its own: rename the "
+                "column and fit the model anew."
+            )
         for name in reads:
-            if name not in (TIME, GAP, *encodings.entries):
+            if name not in (*UNCODED, *encodings.entries):
                 raise ArtifactError(f"The encoding of '{name}' is missing; copy or save the model anew.")
         return cls(tuple(reads), encodings, length, bool(settings.get("causal", True)))
 

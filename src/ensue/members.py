@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
+from ensue.cores import cores
 from ensue.errors import ConfigError, ModelError
 from ensue.model import Conditions, Training, model_of
 from ensue.objective import Objective
-from ensue.optimisation import apart
+from ensue.optimisation import apart, device_of
 from ensue.prepared import open_training
 from ensue.preparing import write
 from ensue.ranking import Recommender
+from ensue.suiting import shares
 from ensue.team import Team
 from ensue.training import Trainer
 
@@ -54,18 +56,22 @@ def together(model: NeuralModel, training: Training, conditions: Conditions) -> 
     Args:
         model: with every setting filled in.
         training: what it learns from.
-        conditions: with the number of processes.
+        conditions: with the number of processes; 0 leaves it to the kind of network.
 
     Raises:
         ConfigError: there are more processes than cores, or the model's rows go on from batch to batch.
         ModelError: one of the processes ended before its time.
     """
-    size, cores = conditions.processes, os.cpu_count() or 1
-    if size > cores:
+    conditions = shared(model, training, conditions)
+    size = conditions.processes
+    if size > cores():
         raise ConfigError(
-            f"processes={size}: this machine has {cores} cores, and more than one each is slower."
+            f"processes={size}: it may run on {cores()} cores, and more than one each is slower."
         )
-    threads = conditions.threads or max(cores // size, 1)
+    if size == 1:
+        with apart(conditions):
+            return Trainer(model, training, conditions).fit()
+    threads = conditions.threads or max(cores() // size, 1)
     with tempfile.TemporaryDirectory(prefix="ensue-team-") as name:
         place = Path(name)
         write(training, place / DATA)
@@ -84,6 +90,27 @@ def together(model: NeuralModel, training: Training, conditions: Conditions) -> 
                 member.terminate()
             for member in members:
                 member.wait()
+
+
+def shared(model: NeuralModel, training: Training, conditions: Conditions) -> Conditions:
+    """The conditions with as many processes, and threads of each, as the kind of network is best trained by.
+
+    Args:
+        model: with every setting filled in.
+        training: what it learns from.
+        conditions: of which those that say how many processes, or threads, stay as they are.
+    """
+    if conditions.processes:
+        return conditions
+    if device_of(conditions.device).type != "cpu":
+        return replace(conditions, processes=1)
+    asked = (cores(), conditions.max_minutes, conditions.steps)
+    found = list(shares(model, training.sequences, *asked))
+    for choice in found:
+        if choice.reason:
+            conditions.progress.say(f"{model.name}: {choice.reason}")
+    chosen = {choice.name: choice.value for choice in found}
+    return replace(conditions, **{name: getattr(conditions, name) or value for name, value in chosen.items()})
 
 
 def _task(model: NeuralModel, conditions: Conditions, threads: int, objective: Objective) -> dict[str, Any]:

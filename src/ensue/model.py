@@ -26,6 +26,9 @@ from ensue.sequences import Sequences
 from ensue.spaces import Space
 from ensue.splits import Examples
 
+TELLING = "leave it out, or take a model that can, such as rules, neighbours, v-sknn or als"
+"""What to do about a model to which all events are alike."""
+
 
 @dataclass(frozen=True, eq=False)
 class Training:
@@ -92,7 +95,7 @@ class Training:
             catalogue = replace(catalogue, targets=counts.astype(np.float64))
         return replace(self, sequences=sequences, catalogue=catalogue, counted=counted, objective=objective)
 
-    def alike(self, model: str, remedy: str = "leave it out") -> Sequences:
+    def alike(self, model: str, remedy: str = TELLING) -> Sequences:
         """The sequences, for a model to which every event is like any other.
 
         Args:
@@ -131,7 +134,8 @@ class Conditions:
             add up. 0 computes every batch whole.
         precision: "single", "bf16", "fp16", or "auto": bf16 on a GPU that has it. Weights and losses stay in 32 bits.
         compile: translate the network with torch.compile first, which takes a while.
-        processes: how many processes on this machine train one network together.
+        processes: how many processes on this machine train one network together; 0 leaves it, and the threads of each,
+            to the kind of network and to how much there is to do (`ensue.suiting.shares`).
         stop: asked after each validation, with how many epochs have been trained and what was scored (the higher the
             better); True ends the training there, with the best state so far. None never does.
     """

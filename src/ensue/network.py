@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ensue.batching import Ints
 from ensue.dropout import Dropout
+from ensue.inputs import GAPS, WAIT
 from ensue.item_vectors import ItemVectors
 from ensue.prior import Prior, Told
 from ensue.prior_table import Transitions
@@ -25,6 +26,7 @@ from ensue.scorer import Head, Scorer
 from ensue.second_head import Rated, SecondHead
 from ensue.sequences import Queries
 from ensue.side import Side, Users
+from ensue.waiting import Waiting
 
 State = tuple[Tensor, ...]
 """What a network carries from one event to the next: tensors whose first axis is `B`."""
@@ -67,7 +69,8 @@ class Batch:
         items: `[B, T]` int64 item indices, `N` where there is no event.
         n_items: `N`.
         fields: other columns by name: "time" `[B, T]` int64 microseconds (`MISSING_TIME` where unknown), "user" `[B]`
-            codes, encoded columns of the events `[B, T]`.
+            codes, encoded columns of the events `[B, T]`, "wait" buckets of the questions: one after each event in
+            training, `[B, T]`, else `[B, S]`.
         later: `[B, T]` the item one step later, `N` where there is none; in training only.
         fresh: `[B]` rows that begin with an empty state; None where all do.
         later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
@@ -155,6 +158,8 @@ class Network(nn.Module):
         prior: adds what the last items have been followed by; None adds nothing. `forward` is without it: it is added
             to what a graph answers.
         beside: expects ratings, too; None expects none.
+        waiting: changes states by how long after the last event they are asked for; None for a network that does not
+            read it.
     """
 
     causal: bool = True
@@ -170,6 +175,7 @@ class Network(nn.Module):
         rating: RatingHead | None = None,
         prior: Prior | None = None,
         beside: SecondHead | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         super().__init__()
         self.items = items
@@ -181,6 +187,7 @@ class Network(nn.Module):
         self.rating = rating
         self.prior = prior
         self.beside = beside
+        self.waiting = waiting
         self.input_scale = items.width**0.5
 
     @property
@@ -190,6 +197,7 @@ class Network(nn.Module):
             *self.encoder.reads,
             *(self.side.names if self.side is not None else ()),
             *(("user",) if self.users is not None else ()),
+            *((WAIT,) if self.waiting is not None else ()),
         )
         return tuple(dict.fromkeys(wanted))
 
@@ -204,7 +212,7 @@ class Network(nn.Module):
         return dropped
 
     def states(self, batch: Batch) -> Tensor:
-        """`[B, T, D]` the state after each step."""
+        """`[B, T, D]` the state after each step, whenever it will be asked for."""
         states: Tensor = self.encoder(self.embedded(batch), batch)
         return states if self.users is None else self.users.leave(states, batch.fields["user"])
 
@@ -216,10 +224,28 @@ class Network(nn.Module):
             asked: `[B, S]` the steps of each row after which something is asked, in any number, right-padded.
             places: `[Q]` which of them each question is, row x S + its place in the row.
         """
+        return self.when(self.after(batch, asked, places), batch, places)
+
+    def after(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
+        """`[Q, D]` the same, whenever it is asked for: of the history alone."""
         states = self.encoder.at(self.embedded(batch), batch, asked)
         if self.users is not None:
             states = self.users.leave(states, batch.fields["user"])
         return states.flatten(0, 1)[places]
+
+    def when(self, states: Tensor, batch: Batch, places: Tensor) -> Tensor:
+        """`[M, D]` states as they are for questions asked when the batch says; as they were where that is not read.
+
+        Args:
+            states: `[M, D]` after some events.
+            batch: holds the waits.
+            places: `[M]` which of the batch's waits, flattened, is that of each; -1 for one that is not known.
+        """
+        if self.waiting is None:
+            return states
+        waits = batch.fields[WAIT].reshape(-1)[places.clamp(min=0)]
+        changed: Tensor = self.waiting(states, torch.where(places < 0, GAPS, waits))
+        return changed
 
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What a batch trains: queries `[M, D]`, and the items `[M]` that they are to find."""
@@ -243,7 +269,7 @@ class Network(nn.Module):
             raise ValueError("a training batch holds the items one step later and their ratings")
         flat = self._given(batch)
         weights = None if batch.weights is None else batch.weights.reshape(-1)[flat]
-        queries = head.turn(states.reshape(-1, states.shape[-1])[flat])
+        queries = head.turn(self.when(states.reshape(-1, states.shape[-1])[flat], batch, flat))
         rated = Rated(queries, batch.later.reshape(-1)[flat], batch.later_rating.reshape(-1)[flat], weights)
         return sought, rated
 
@@ -253,7 +279,8 @@ class Network(nn.Module):
         flat = batch.trained
         if flat is None:
             flat = torch.nonzero(batch.later.reshape(-1) != batch.n_items).squeeze(1)
-        return Sought(states.reshape(-1, states.shape[-1])[flat], batch.later.reshape(-1)[flat], flat)
+        queries = self.when(states.reshape(-1, states.shape[-1])[flat], batch, flat)
+        return Sought(queries, batch.later.reshape(-1)[flat], flat)
 
     def weighed(self, batch: Batch, sought: Sought) -> tuple[Sought, Tensor | None]:
         """What a batch trains that counts, and how much each of it does, `[M]`; None where all count alike.
@@ -295,7 +322,7 @@ class Network(nn.Module):
             raise ValueError("a training batch holds the items one step later and their ratings")
         flat = self._given(batch)
         states = self.states(batch)
-        queries = states.reshape(-1, states.shape[-1])[flat]
+        queries = self.when(states.reshape(-1, states.shape[-1])[flat], batch, flat)
         scores = self.scorer().own(queries, batch.later.reshape(-1)[flat])
         if self.rating is not None:
             scores = scores + self.rating.leaning(queries)[:, 0]
@@ -346,9 +373,10 @@ class Network(nn.Module):
         return self.encoder.begin(rows)
 
     def step(self, batch: Batch, state: State) -> tuple[Tensor, State]:
-        """One more event of each history: the answers `[B, D]` after it, and the state after it.
+        """One more event of each history: what `states` gives after it, `[B, D]`, and the state after it.
 
-        The same as `answers` over the whole history, up to the window's length; past it, begin anew from the window.
+        The same as over the whole history, up to the window's length; past it, begin anew from the window. No question
+        is a part of the state: `when` changes what is answered by the time at which it is asked for.
 
         Args:
             batch: one event of each history, `T = 1`.

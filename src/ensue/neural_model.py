@@ -14,16 +14,18 @@ from ensue.augment import augmentation_of
 from ensue.batching import Ints, Stretches, batches
 from ensue.contrast import contrast_of
 from ensue.domain import Domain
-from ensue.errors import ColumnError, ConfigError, ModelError, nearest
+from ensue.errors import ColumnError, ConfigError, ModelError
 from ensue.features import Features
 from ensue.feeding import Augmenting
 from ensue.further import of_saved, paced
-from ensue.inputs import USER, Inputs
+from ensue.inputs import USER, WAIT, Inputs
 from ensue.item_features import FeatureItems
+from ensue.item_start import together
 from ensue.item_vectors import HashedItems, ItemTable, ItemVectors
 from ensue.losses import CrossEntropy, Loss, RatingLoss, loss_of, rating_loss_of, rating_losses
 from ensue.model import Conditions, Model, Training
 from ensue.network import Encoder, Network
+from ensue.network_settings import settings_faults
 from ensue.optimisation import apart, rate
 from ensue.optimizers import optimizer_of
 from ensue.prior import Prior
@@ -38,11 +40,8 @@ from ensue.spaces import NETWORK, Space
 from ensue.suiting import choices
 from ensue.training import Trainer
 from ensue.transitions import transition_counts
+from ensue.waiting import Waiting
 from ensue.wanted import Wanted
-
-ITEM_VECTORS = ("learnt", "hashed", "one-hot")
-PERSONAL = ("none", "embedding", "adapter")
-PRIORS = ("none", "rules", "beside")
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,16 @@ class NeuralModel(Model):
         temperature: 0 scores by plain products; above 0 by cosines divided by it.
         item_vectors: "learnt" (one vector per item), "hashed" (composed of two small tables, for very large
             catalogues) or "one-hot" (a one-hot input, which is a table of the input's own: never tied).
+        item_start: where the vectors of items begin: "drawn" by chance, or "together", near those that stand with them
+            in the sequences (`ensue.item_start`), which small logs gain much by.
         features: columns of the items (categories, several categories, numbers, vectors of texts or images) whose
             vectors are added to an item's own, so that a new item can be scored: names, or tables that say how one is
             read, such as {"column": "genres", "kind": "values", "separator": "|"}.
         id_dropout: share of the items that are met without their own vectors while training, where there are features.
         inputs: other columns that each event is read with: "gap" (time since the event before), "hour", "weekday",
             "month" (UTC), "rating", "event", or any column of the log.
+        asked: what is read of the moment of a question: "none" (time-blind), or "wait" (time-aware: how long after the
+            last event of the history it is asked, which a service knows). See `ensue.tracks`.
         personal: "none"; "embedding" (a vector for each user, added to every input); "adapter" (what each user changes
             about the states of the shared network).
         augment: names of augmentations, or tables with their names and settings; a training row that is augmented draws
@@ -99,6 +102,8 @@ class NeuralModel(Model):
 
     network_class: ClassVar[type[Network]] = Network
     goes_on: ClassVar[bool] = True
+    small_steps: ClassVar[bool] = False
+    """Whether it computes one event after another, in products too small for threads to share."""
     space: ClassVar[Space] = NETWORK
 
     width: int = 64
@@ -108,9 +113,11 @@ class NeuralModel(Model):
     bias: bool = False
     temperature: float = 0.0
     item_vectors: str = "learnt"
+    item_start: str = "drawn"
     features: tuple[str | Mapping[str, Any], ...] = ()
     id_dropout: float = 0.1
     inputs: tuple[str, ...] = ()
+    asked: str = "none"
     personal: str = "none"
     augment: tuple[str | Mapping[str, Any], ...] = ()
     augment_share: float = 0.5
@@ -146,39 +153,7 @@ class NeuralModel(Model):
             features = [Wanted.of(described).column for described in self.features]
         except ConfigError as fault:
             raise ConfigError(f"{self.name}: features: {fault}") from fault
-        rules: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-            ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
-            (
-                "length epochs patience batch_tokens prior_window prior_last",
-                lambda value: value >= 0,
-                "must be at least 1, or 0 for automatic",
-            ),
-            ("dropout id_dropout warmup ema", lambda value: 0 <= value < 1, "must lie from 0 up to 1"),
-            ("prior_decay", lambda value: 0 <= value <= 1, "must lie from 0, for automatic, to 1"),
-            ("prior_weight", lambda value: not value or 0 < value < np.inf, "must not be negative"),
-            ("prior_top", lambda value: value >= 0, "must be at least 1, or 0 for all"),
-            ("prior_folds", lambda value: value >= 2, "must be at least 2"),
-            ("augment_share", lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
-            ("temperature weight_decay", lambda value: value >= 0, "must not be negative"),
-            ("learning_rate clip", lambda value: value > 0, "must be above 0"),
-        )
-        faults = [
-            f"{name}={getattr(self, name):g} {rule}"
-            for names, holds, rule in rules
-            for name in names.split()
-            if getattr(self, name) is not None and not holds(getattr(self, name))
-        ]
-        faults += [
-            f"{name}={list(columns)} names a column twice"
-            for name, columns in (("inputs", self.inputs), ("features", features))
-            if len(set(columns)) < len(columns)
-        ]
-        for name, known in (("item_vectors", ITEM_VECTORS), ("personal", PERSONAL), ("prior", PRIORS)):
-            value = getattr(self, name)
-            if value not in known:
-                faults.append(
-                    f"{name}='{value}' must be one of {', '.join(known)}.{nearest(value, known)}".rstrip(".")
-                )
+        faults = settings_faults(self, features)
         if faults:
             raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
         self.objective()
@@ -235,7 +210,12 @@ class NeuralModel(Model):
         """The whole network over a domain, freshly initialised."""
         head = self.head(domain)
         hashed = self.item_vectors == "hashed"
-        items: ItemVectors = (HashedItems if hashed else ItemTable)(domain.n_items, self.width)
+        start = None if domain.start is None else torch.tensor(domain.start)
+        items: ItemVectors = (
+            HashedItems(domain.n_items, self.width)
+            if hashed
+            else ItemTable(domain.n_items, self.width, start)
+        )
         if domain.features is not None and domain.items is not None:
             items = FeatureItems(items, domain.features, domain.items, self.width, self.id_dropout)
         side = Side(self.inputs, domain.inputs.encodings, self.width) if self.inputs else None
@@ -255,8 +235,9 @@ class NeuralModel(Model):
         if domain.beside and domain.ratings is not None:
             own = self.tied and self.item_vectors != "one-hot"
             beside = SecondHead(domain.n_items, self.width, domain.ratings, tied=own, weight=domain.beside)
-        parts = (items, self.encoder(), head, self.dropout, side, users, rating, prior)
-        return self.network_class(*parts) if beside is None else self.network_class(*parts, beside)
+        waiting = Waiting(self.width) if self.asked == "wait" else None
+        parts = (items, self.encoder(), head, self.dropout, side, users, rating, prior, beside, waiting)
+        return self.network_class(*parts)
 
     @property
     def causal(self) -> bool:
@@ -298,6 +279,7 @@ class NeuralModel(Model):
             *self.encoder().reads,
             *self.inputs,
             *((USER,) if self.personal != "none" else ()),
+            *((WAIT,) if self.asked == "wait" else ()),
         )
         beside = weight_beside(self, training)
         if (self.rates or beside) and sequences.rating is None:
@@ -312,8 +294,15 @@ class NeuralModel(Model):
         except (ColumnError, ConfigError, ModelError) as fault:
             raise ModelError(f"{self.name}: {fault}") from fault
         counts, prior = training.catalogue.counts, self.transitions(training)
+        start = together(sequences, self.width) if self.item_start == "together" else None
         plain = Domain(
-            sequences.n_items, counts, inputs, ratings=sequences.rating, prior=prior, beside=beside
+            sequences.n_items,
+            counts,
+            inputs,
+            ratings=sequences.rating,
+            prior=prior,
+            beside=beside,
+            start=start,
         )
         if not self.features:
             return plain
@@ -351,7 +340,7 @@ class NeuralModel(Model):
                 number.
         """
         model = self.suited(training.sequences, conditions.progress.say)
-        if conditions.processes > 1:
+        if conditions.processes != 1:
             from ensue.members import together
 
             return together(model, training, conditions)

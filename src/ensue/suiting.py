@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ensue.progress import spoken
 from ensue.sequences import Sequences
 
 LONGEST = 200
@@ -38,6 +39,12 @@ TYPE = "event"
 
 REPEATS_FEW, EVENTS_LOOKED_AT = 0.01, 1_000_000
 """Below which share of events, of the first so many, items are taken not to come again."""
+
+WORTH_SHARING, WORTH_STARTING = 2_000_000, 1.0
+"""Targets to train, and minutes to do it in, from which processes are worth the seconds that they take to begin."""
+
+TOKENS_EACH = 512
+"""The fewest tokens of a batch that a process is started for."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,37 @@ def choices(model: Any, sequences: Sequences) -> Iterator[Choice]:
     if model.prior != "none":
         yield from _for_the_prior(model, sequences)
     yield from _for_the_catalogue(model, sequences.n_items)
+
+
+def shares(
+    model: Any, sequences: Sequences, cores: int, minutes: float = 0.0, steps: int = 0
+) -> Iterator[Choice]:
+    """In how many processes, and in how many threads of each, a network is trained; 0 threads are all.
+
+    Threads share large products well. Where a network computes event after event, they wait for each other more than
+    they compute: each core is then better off with rows of its own (docs/log.md).
+
+    Args:
+        model: the network's description, with every setting filled in.
+        sequences: what it will be trained on.
+        cores: how many there are.
+        minutes: how long it may train; 0 is no limit.
+        steps: how many it will make; 0 makes those of all epochs.
+    """
+    if not model.small_steps:
+        yield Choice("processes", 1)
+        return
+    work = steps * model.batch_tokens or model.epochs * sequences.n_targets
+    most = max(min(cores, model.batch_tokens // TOKENS_EACH), 1)
+    enough = work >= WORTH_SHARING and (not minutes or minutes >= WORTH_STARTING)
+    number = most if enough else 1
+    why = "since it computes event after event, in products too small for threads to share"
+    if number < most:
+        short = f"{work:,} targets" if work < WORTH_SHARING else spoken(minutes)
+        why += f"; {short} are over too soon to begin {most} processes"
+    several = f"{number} processes of one thread each" if number > 1 else "one thread"
+    yield Choice("processes", number)
+    yield Choice("threads", 1, f"{several}, {why}" if cores > 1 else "")
 
 
 def _for_the_types(model: Any, sequences: Sequences) -> Iterator[Choice]:

@@ -19,6 +19,7 @@ from ensue.examples import Examples
 from ensue.metrics import metric as metric_named
 from ensue.ranking import Recommender, Scores, check_scores
 from ensue.sequences import Queries
+from ensue.tracks import when_asked
 
 TIED_MANY = 0.9
 """Share of tied targets from which on figures are those of mid-ranks. Counts of a small log may well tie for a half."""
@@ -94,8 +95,8 @@ def probe(
     """Warnings about the answers of a recommender, once they are known to depend on nothing that they must not know.
 
     Some of the questions, spread evenly, are asked again: with everything taken away that lies outside their histories
-    (an array of events goes on after the end of a history, and what stands there is the answer); and, where the model
-    says that it reads no times, without the time of the question. The scores must stay as they are.
+    (an array of events goes on after the end of a history, and what stands there is the answer); and, of a model that
+    does not say that it reads when it is asked, without the time of the question. The scores must stay as they are.
 
     Args:
         recommender: what answers.
@@ -119,13 +120,13 @@ def probe(
             f"{recommender.model} scores {moved} of {len(chosen)} questions otherwise when the events after them are "
             "taken away: it has read the answers. Read no further than `queries.ends`."
         )
-    if reads is not None and "time" not in reads and queries.at is not None:
+    if reads is not None and not when_asked(recommender.scoring) and queries.at is not None:
         moved = _moved(scores, _scored(recommender, replace(queries, at=None)))
         if moved:
             raise LeakError(
                 f"{recommender.model} scores {moved} of {len(chosen)} questions otherwise when their times are not "
-                "told, and says that it reads no time: name 'time' in what it reads, so that its figures stand with "
-                "those of time-aware models."
+                "told, and does not say that it reads them: give its scoring `when_asked = True`, so that its figures "
+                "stand with those of time-aware models."
             )
     return _at_the_end(examples)
 

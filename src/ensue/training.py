@@ -28,6 +28,7 @@ from ensue.learning import Learner
 from ensue.model import Conditions, Training
 from ensue.optimisation import device_of, load_parameters
 from ensue.prior import Prior
+from ensue.progress import spoken
 from ensue.ranking import Recommender
 from ensue.rated_beside import BESIDE
 from ensue.second_head import weight_beside
@@ -242,6 +243,7 @@ class Trainer:
             "epochs": self.epoch,
             "steps": self.learner.step,
             "horizon": self.horizon,
+            "processes": self.team.size,
             "chosen": None if self.judge.examples is None else self.judge.to_json(),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "targets_per_epoch": self.sequences.n_targets,
@@ -304,7 +306,7 @@ class Trainer:
             if fits < 0.95 * self.horizon:
                 self.conditions.progress.say(
                     f"{self.model.name}: the learning rate falls over {fits:,} steps, not {self.horizon:,}: "
-                    f"that is what {self.conditions.max_minutes:g} minutes hold at {spent / made:.3f} s a step"
+                    f"that is what fits into {spoken(self.conditions.max_minutes)} at {spent / made:.3f} s a step"
                 )
             self.horizon = max(fits, 1)
 

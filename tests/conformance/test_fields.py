@@ -40,6 +40,8 @@ OTHER: dict[Any, Any] = {
     "permuted": "natural",
     "learnt item_vectors": "hashed",
     "none prior": "rules",
+    "none asked": "wait",
+    "drawn item_start": "together",
     "None prior_repeats": False,
     "None prior_weight": 2.0,
     "none": "adapter",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensue.cli.options import Json, Source, count, gathered
 from ensue.cli.plan import Choices, experiment
+from ensue.cli.sharing import Processes
 
 if TYPE_CHECKING:
     from ensue.experiment import Experiment
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 def run(
     source: Source,
     choices: Choices,
+    processes: Processes = None,
     k: Annotated[
         int, typer.Option("-k", parser=count, metavar="N", help="Items of each sample recommendation.")
     ] = 5,
@@ -32,6 +35,8 @@ def run(
     from ensue.cli import progress, reporting
 
     asked = experiment(source, choices)
+    if processes is not None:
+        asked = replace(asked, processes=processes)
     if asked.split.windows and not asked.split.window:
         _backtest(asked, as_json)
         return

@@ -26,6 +26,7 @@ from ensue.cli.options import (
     settings,
 )
 from ensue.cli.shaping import Aiming, Shaping
+from ensue.cli.sharing import Processes
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def train(
             help="Training time of a network in all; 0 is no limit. [default: the preset's, else 0]",
         ),
     ] = None,
-    processes: Annotated[
-        int, typer.Option(parser=count, metavar="N", help="Processes that train a network together.")
-    ] = 1,
+    processes: Processes = None,
     precision: Annotated[
         Precision, typer.Option(help="What a network computes in; auto is bf16 on a GPU.")
     ] = Precision.auto,
@@ -119,7 +118,7 @@ def train(
         progress=shown,
         max_minutes=max_minutes or 0.0,
         checkpoints=checkpoints,
-        processes=processes,
+        processes=processes or 0,
         precision=precision.value,
         tokens_at_once=tokens_at_once,
         compile=compiled,
@@ -127,8 +126,8 @@ def train(
     if prepared.is_prepared(source.log):
         if objective:
             raise ConfigError(
-                f"{source.log} is prepared data, whose events are all learnt alike: train towards "
-                f"{objective.words} from the log itself."
+                f"{source.log} is prepared data, and what it is learnt towards was settled then: leave "
+                f"{objective.words} out, or prepare the log anew with it."
             )
         training, learnt = _opened(source, shaping, by, session_gap, exclude_seen, shown.say)
         described, minutes = _described(model, preset, own, training.sequences, shown.say)
@@ -152,10 +151,7 @@ def train(
                 seen, why = objective.exclusion(log, by.value)
                 shown.say(f"objective: exclude_seen = {str(seen).lower()}, since {why}")
             log = objective.heard(log)
-        fitted = shape.filters.fit(log)
-        for line in fitted.lines():
-            shown.say(line)
-        kept = fitted.learnt_from(log)
+        kept = shape.filters.learnable(log, shown.say)[0]
         whole = Training.of(kept, found.by, seen, objective)
         described, minutes = _described(model, preset, own, whole.sequences, shown.say)
         if max_minutes is None:
@@ -192,6 +188,7 @@ def _opened(
         ConfigError: an option says how to read a log, or what a sequence is: that was settled when it was prepared.
     """
     from ensue import prepared
+    from ensue.objective import Objective
 
     said = prepared.describe(source.log)
     learnt = {**said["facts"].get("learnt", {}), "prepared": said["fingerprint"]}
@@ -204,7 +201,10 @@ def _opened(
             f"{source.log} is prepared data, so {', '.join(settled)} cannot be changed: leave it out, or prepare the "
             "log anew with it."
         )
-    training = prepared.open_training(source.log)
+    objective = Objective.learnt(learnt)
+    training = prepared.open_training(source.log).towards(objective)
+    if objective:
+        say(f"objective: {objective.words}")
     asked = training.validation
     say(
         f"prepared: {said['events']:,} events of {said['sequences']:,} sequences on {said['items']:,} items "
@@ -254,7 +254,7 @@ def _fit(
     if "patience" not in model.settings():
         return model.fit(whole, conditions)
     parts = _parts(log, found, whole.objective)
-    kept = filters.fit(parts.train).learnt_from(parts.train)
+    kept = filters.learnable(parts.train)[0]
     training = Training.of(kept, found.by, whole.exclude_seen, whole.objective)
     validation = parts.examples("test", training.catalogue)
     if not len(validation):

@@ -36,13 +36,12 @@ class CrossEntropy(Loss):
 
     def __call__(self, queries: Tensor, targets: Tensor, weights: Tensor, scorer: Scorer) -> Tensor:
         """The mean of -log softmax(logits)[target]."""
-        bias = scorer.bias if scorer.bias is not None else queries.new_zeros(scorer.n_items)
         shares = weights / weights.sum()
         learnt = () if scorer.prior is None else tuple(scorer.prior.prior.parameters())
         value: Tensor = _BlockwiseCrossEntropy.apply(  # type: ignore[no-untyped-call]
             scorer.prepared(queries),
             scorer.table,
-            bias,
+            scorer.bias,
             targets,
             shares,
             self.label_smoothing,
@@ -53,14 +52,18 @@ class CrossEntropy(Loss):
 
 
 class _BlockwiseCrossEntropy(torch.autograd.Function):
-    """sum over m of share_m x CE(q_m . table + bias + prior, target_m), holding one block of logits at a time."""
+    """sum over m of share_m x CE(q_m . table + bias + prior, target_m), holding one block of logits at a time.
+
+    All blocks are computed in the memory of the first: to copy a bias into fresh memory took as long as the
+    exponentials (docs/log.md). Shares of queries are multiplied into what has D columns, and not into the block.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         queries: Tensor,
         table: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         targets: Tensor,
         shares: Tensor,
         smoothing: float,
@@ -72,15 +75,21 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
         wants_gradient = any(ctx.needs_input_grad)
         d_learnt = [torch.zeros_like(parameter) for parameter in learnt]
         d_queries = torch.empty_like(queries)
-        d_table, d_bias = torch.zeros_like(table), torch.zeros_like(bias)
+        d_table = torch.zeros_like(table)
+        d_bias = None if bias is None else torch.zeros_like(bias)
         total = queries.new_zeros(())
+        held = queries.new_empty(min(block, len(queries)), n)
         for begin in range(0, len(queries), block):
             q, t, share = (
                 queries[begin : begin + block],
                 targets[begin : begin + block],
                 shares[begin : begin + block],
             )
-            logits = torch.addmm(bias, q, table.T)
+            logits = held[: len(q)]
+            if bias is None:
+                torch.mm(q, table.T, out=logits)
+            else:
+                torch.addmm(bias, q, table.T, out=logits)
             if prior is not None:
                 places, added = _added(prior[begin : begin + block])
                 logits.view(-1).index_add_(0, places, added.detach())
@@ -89,33 +98,32 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
             if smoothing:
                 losses -= smoothing * logits.mean(dim=1)
             highest = logits.amax(dim=1)
-            slope = logits.sub_(highest[:, None]).exp_()
-            mass = slope.sum(dim=1)
-            total = total + (share * (losses + highest + mass.log())).sum()
+            slope = torch.softmax(logits, dim=1, out=logits)
+            total = total + (share * (losses + highest - slope.amax(dim=1).log())).sum()
             if not wants_gradient:
                 continue
-            slope.mul_((share / mass)[:, None])
             if smoothing:
-                slope.sub_((share * smoothing / n)[:, None])
-            slope[row, t] -= share * (1 - smoothing)
+                slope.sub_(smoothing / n)
+            slope[row, t] -= 1 - smoothing
             if prior is not None and added.requires_grad:
-                for total_of, found in zip(
-                    d_learnt, torch.autograd.grad(added, learnt, slope.view(-1)[places]), strict=True
-                ):
+                told = slope.view(-1)[places] * share[places // n]
+                for total_of, found in zip(d_learnt, torch.autograd.grad(added, learnt, told), strict=True):
                     total_of += found
             torch.mm(slope, table, out=d_queries[begin : begin + block])
-            d_table.addmm_(slope.T, q)
-            d_bias += slope.sum(dim=0)
-        ctx.save_for_backward(d_queries, d_table, d_bias, *d_learnt)
+            d_table.addmm_(slope.T, q * share[:, None])
+            if d_bias is not None:
+                d_bias.addmv_(slope.T, share)
+        d_queries *= shares[:, None]
+        ctx.biased = d_bias is not None
+        ctx.save_for_backward(d_queries, d_table, *(() if d_bias is None else (d_bias,)), *d_learnt)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        d_queries, d_table, d_bias, *d_learnt = ctx.saved_tensors
-        scale = grad_outputs[0]
-        weights = (scale * d_queries, scale * d_table, scale * d_bias)
-        return *weights, None, None, None, None, *(scale * found for found in d_learnt)
+        found = [grad_outputs[0] * gradient for gradient in ctx.saved_tensors]
+        weights = found[:3] if ctx.biased else [*found[:2], None]
+        return *weights, None, None, None, None, *found[2 + ctx.biased :]
 
 
 def _added(prior: Told) -> tuple[Tensor, Tensor]:

@@ -126,9 +126,11 @@ class GapScoring:
         prior: what the broader answer is worth, in events.
         share: `[N]` share of the training events.
         reads: the columns of events that it wants beside the items.
+        when_asked: it reads when the question is asked.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("time",)
+    when_asked: ClassVar[bool] = True
 
     counts: sp.csr_array
     offsets: Ints

@@ -81,9 +81,11 @@ class NewestScoring:
         since: `[N]` microseconds since 1970 UTC, `MISSING_TIME` where nothing is known.
         share: `[N]` share of the training events.
         reads: the columns of events that it wants beside the items.
+        when_asked: it reads when the question is asked.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("time",)
+    when_asked: ClassVar[bool] = True
 
     half_life: float
     since: Ints

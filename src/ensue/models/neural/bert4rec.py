@@ -133,9 +133,10 @@ class BertNetwork(Network):
         )
         row = torch.arange(len(order), device=order.device)[:, None] * batch.items.shape[1]
         before = torch.where(order > 0, row + order - 1, -1)
-        return Sought(self._filled(x, hidden, real, n, batch.fields)[hidden], items[hidden], before[hidden])
+        states = self._filled(x, hidden, real, n, batch.fields)[hidden]
+        return Sought(self.when(states, batch, before[hidden]), items[hidden], before[hidden])
 
-    def answers(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
+    def after(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
         """`[Q, D]` what each prefix says of the place after it; the prefixes stand in rows of their own."""
         rows, steps = places // asked.shape[1], asked.flatten()[places]
         x = self.embedded(batch)[rows]

@@ -17,6 +17,7 @@ from ensue.neural_model import NeuralModel
 from ensue.scorer import Head, Scorer
 from ensue.side import Users
 from ensue.spaces import NETWORK, OneOf, Space
+from ensue.waiting import Waiting
 
 
 class LastItem(Encoder):
@@ -143,4 +144,5 @@ class FPMC(NeuralModel):
         network = super().network(domain)
         if self.personal == "embedding":
             network.users = UserFactors(domain.n_users, self.width)
+            network.waiting = Waiting(2 * self.width) if self.asked == "wait" else None
         return network

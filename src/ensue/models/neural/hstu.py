@@ -188,7 +188,7 @@ class HSTU(NeuralModel):
         blocks: how many layers.
         heads: attention heads; they divide the width.
         time: "buckets" (attention knows the time between any two events of the history), "none" (time-blind), or
-            "auto": buckets where the log has times. The time of the question is never read.
+            "auto": buckets where the log has times. The time of the question is read where `asked` says so.
 
     References:
         Zhai et al., "Actions speak louder than words: trillion-parameter sequential transducers for generative

@@ -129,6 +129,8 @@ class _Recurrent(NeuralModel):
         layers: how many layers.
     """
 
+    small_steps: ClassVar[bool] = True
+
     hidden: int = 0
     layers: int = 1
 

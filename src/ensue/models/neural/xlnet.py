@@ -208,7 +208,8 @@ class XLNetNetwork(Network):
         x = torch.where(last[..., None], self._alone(batch, at_place, end), torch.cat([x, x[:, :1]], dim=1))
         states = self._left(self.encoder.streams(x, content_sees, places, query_sees)[1], batch)
         row = torch.arange(len(places), device=places.device)[:, None] * batch.items.shape[1]
-        return Sought(states[held], at_place.gather(1, places)[held], (row + places - 1)[held])
+        before = (row + places - 1)[held]
+        return Sought(self.when(states[held], batch, before), at_place.gather(1, places)[held], before)
 
     def _alone(self, batch: Batch, at_place: Tensor, end: Tensor) -> Tensor:
         """`[B, 1, D]` the content of the place after the row's last event."""
@@ -225,10 +226,10 @@ class XLNetNetwork(Network):
         users = batch.fields["user"]
         return self.users.leave(states, users if rows is None else users[rows])
 
-    def answers(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
+    def after(self, batch: Batch, asked: Tensor, places: Tensor) -> Tensor:
         """`[Q, D]` the query stream at the place after each step that is asked about."""
         if self.causal:
-            return super().answers(batch, asked, places)
+            return super().after(batch, asked, places)
         rows, steps = places // asked.shape[1], asked.flatten()[places]
         x = self.embedded(batch)[rows]
         known = torch.arange(x.shape[1], device=x.device) <= steps[:, None]
