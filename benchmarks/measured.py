@@ -65,7 +65,7 @@ def _taken(row: Row) -> dict[str, Any]:
     model = model_of(row.model, **row.settings)
     epochs = 0
     if hasattr(model, "epochs"):
-        epochs = model.epochs or _epochs(model, training, row)
+        epochs = model.epochs or epochs_within(model, training, row.minutes, row.seed)
         model = replace(model, epochs=epochs, patience=epochs)
     before, began = time.process_time(), time.perf_counter()
     recommender = model.fit(training, Conditions(seed=row.seed))
@@ -99,12 +99,15 @@ def _figures(found: Any) -> dict[str, float]:
     return {name: round(found.value(name), 4) for name in METRICS}
 
 
-def _epochs(model: Any, training: Any, row: Row) -> int:
-    """How many epochs fit into the budget, each with its validation, by a short trial whose weights are thrown away."""
+def epochs_within(model: Any, training: Any, minutes: float, seed: int) -> int:
+    """How many epochs fit into minutes of processor time, each with its validation.
+
+    A short trial says it, whose weights are thrown away.
+    """
     from ensue.model import Conditions
     from ensue.training import Trainer
 
-    trainer = Trainer(model.suited(training.sequences), training, Conditions(seed=row.seed))
+    trainer = Trainer(model.suited(training.sequences), training, Conditions(seed=seed))
     trainer.network.train()
     targets, began = 0, time.process_time()
     for place, stretches in enumerate(trainer.plan(0)):
@@ -116,7 +119,7 @@ def _epochs(model: Any, training: Any, row: Row) -> int:
             break
     epoch = (time.process_time() - began) * training.sequences.n_targets / targets
     validation = _validation(trainer)
-    return max(int(row.minutes * 60 / (epoch + validation)), 1)
+    return max(int(minutes * 60 / (epoch + validation)), 1)
 
 
 def _validation(trainer: Any) -> float:

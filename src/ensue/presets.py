@@ -18,6 +18,9 @@ from ensue.suiting import SHORT
 
 PRESETS = ("fast", "accurate")
 
+PLACED = 500_000
+"""Up to so many items their vectors begin at what stands together: finding the directions takes a while beyond."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -47,42 +50,42 @@ def preset(name: str, sequences: Sequences) -> Preset:
         ConfigError: there is no such preset.
 
     References:
-        Gated blocks: Hertel et al., "Efficient user history modeling with amortized inference for deep learning
-        recommendation models" (LiGR), arXiv:2412.06924; SwiGLU: Shazeer, arXiv:2002.05202. Cosines over a temperature:
-        figures in docs/log.md.
+        Measured, with what was tried beside it: docs/log.md.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset='{name}' must be one of {', '.join(PRESETS)}.{nearest(name, PRESETS)}")
     long = float(np.quantile(sequences.lengths, 0.95)) if len(sequences) else 1.0
-    short = long <= SHORT
-    accurate = name == "accurate"
-    blocks = (1 if short else 2) * (2 if accurate else 1)
-    dropout = 0.4 if short else 0.2
-    tokens = 2048 if sequences.n_places > 400_000 else 1024
-    settings: dict[str, Any] = {
-        "block": "gated",
-        "feed_forward": "swiglu",
-        "blocks": blocks,
-        "dropout": dropout,
-        "temperature": 0.05,
-        "learning_rate": 2e-3,
-        "prior": "beside",
-        "epochs": 60 if accurate else 30,
-    }
-    if sequences.n_places > 100_000:
-        settings["batch_tokens"] = tokens
-    kind = "short" if short else "long"
-    histories = f"95 % of the histories have at most {long:.0f} events, which is {kind}"
+    short, accurate = long <= SHORT, name == "accurate"
+    model, settings, what = _short(accurate) if short else _long(accurate)
     minutes = 60.0 if accurate else 10.0
-    return Preset(
-        "transformer",
-        settings,
-        minutes,
-        (
-            f"preset {name}: a transformer of {blocks} gated blocks with dropout {dropout:g}, since {histories}",
-            f"preset {name}: scores are cosines over a temperature of 0.05, which began lower and ended a "
-            "little higher than plain products where it was tried",
-            f"preset {name}: the counts of sequential rules beside it, which know other things than it does",
-            f"preset {name}: {minutes:g} minutes at most, unless told otherwise",
-        ),
-    )
+    settings["prior"] = "beside"
+    reasons = [
+        f"preset {name}: {what}, since 95 % of the histories have at most {long:.0f} events, "
+        f"which is {'short' if short else 'long'}",
+        f"preset {name}: the counts of sequential rules beside it, which know other things than it does",
+        f"preset {name}: {minutes:g} minutes at most, unless told otherwise",
+    ]
+    if sequences.n_items <= PLACED:
+        settings["item_start"] = "together"
+        reasons.insert(1, f"preset {name}: item vectors begin near those of the items that stand with them")
+    return Preset(model, settings, minutes, tuple(reasons))
+
+
+def _long(accurate: bool) -> tuple[str, dict[str, Any], str]:
+    """For long histories: a wide memory costs less than attention, and learns more within minutes."""
+    hidden = 512 if accurate else 256
+    settings = {"hidden": hidden, "epochs": 30 if accurate else 20}
+    return "lstm", settings, f"an LSTM of {hidden} units"
+
+
+def _short(accurate: bool) -> tuple[str, dict[str, Any], str]:
+    """For short ones: one look at a few events, and much dropout, since there is little to learn each item from."""
+    settings = {
+        "blocks": 1,
+        "width": 128 if accurate else 64,
+        "dropout": 0.6 if accurate else 0.5,
+        "temperature": 0.05,
+        "batch_tokens": 1024,
+        "epochs": 20 if accurate else 12,
+    }
+    return "transformer", settings, f"a Transformer of one block with dropout {settings['dropout']:g}"

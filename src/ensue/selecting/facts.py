@@ -194,7 +194,7 @@ def _networks(found: Facts, sequences: Sequences) -> Iterator[Entrant]:
     yield Entrant(
         "fast",
         {"model": fast.model, **fast.settings},
-        "the preset: a transformer with the counts of the rules beside it",
+        f"the preset: {fast.model} with the counts of the rules beside it",
     )
 
 
