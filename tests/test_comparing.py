@@ -14,6 +14,7 @@ from ensue.events.log import EventLog
 from ensue.experiment import Evaluating, Experiment, described_model
 from ensue.ladder.rungs import described, trains
 from ensue.model import Training
+from ensue.progress import spoken
 from ensue.run_folder import REPORT
 from ensue.spreads import Spread
 
@@ -23,11 +24,33 @@ def test_minutes_are_shared_out_evenly_over_all_trainings() -> None:
     assert budget.trainings == 2 * 3 * 2
     assert budget.each == 24 / 12
     assert budget.line() == (
-        "budget: 24 minutes for 2 networks, each 3 times: 2 minutes to train, and at most 2 to train anew on all "
-        "before the test; models that count are not limited"
+        "budget: 24 minutes for 2 networks, each 3 times: 2 minutes to train, and at most 2 minutes to train anew on "
+        "all before the test; models that count are not limited"
     )
     assert replace(budget, refit=False).each == 24 / 6
     assert "anew" not in replace(budget, refit=False, fits=1).line()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (2 / 60, "2 seconds"),
+        (1 / 60, "1 second"),
+        (0.75, "45 seconds"),
+        (59.9 / 60, "1 minute"),
+        (1.0, "1 minute"),
+        (2.25, "2.25 minutes"),
+        (10 / 3, "3.33 minutes"),
+        (1440.0, "1440 minutes"),
+        (0.00001, "0.0006 seconds"),
+    ],
+)
+def test_a_time_is_said_in_seconds_below_a_minute(minutes: float, said: str) -> None:
+    assert spoken(minutes) == said
+    assert Budget(minutes * 2, ("gru",)).line() == (
+        f"budget: {spoken(minutes * 2)} for 1 network: {said} to train, and at most {said} to train anew on all before "
+        "the test; models that count are not limited"
+    )
 
 
 def test_no_network_and_no_limit_are_said() -> None:

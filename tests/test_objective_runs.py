@@ -20,6 +20,7 @@ from ensue.experiment import Experiment, Splitting
 from ensue.ladder.parting import parted
 from ensue.model import Training
 from ensue.objective import Objective
+from ensue.prepared import open_training
 from ensue.progress import Silent
 from ensue.rules import Availability, Rules
 from ensue.serving.asking import asking
@@ -87,7 +88,8 @@ metrics = ["ndcg@10", "recall@1"]
 [models.rules]
 window = 1
 last = 1
-[models.als]
+[models.up-cf]
+[models.v-sknn]
 """
     )
     assert call(["run", str(toml)]) == 0
@@ -99,7 +101,8 @@ def test_a_run_tells_what_it_is_for_and_who_cannot_do_it(ran: Path) -> None:
     assert found["experiment"]["objective"]["targets"] == ["buy"]
     assert found["experiment"]["evaluation"]["exclude_seen"] is False, "what is bought has been bought before"
     assert found["split"]["rule"].endswith("targets buy, histories of view and buy")
-    assert "learns from all events alike" in found["skipped"]["als"]
+    assert "learns from all events alike" in found["skipped"]["up-cf"]
+    assert [row["label"] for row in found["models"]] == ["popular", "rules", "v-sknn"]
     for row in found["models"]:
         assert [part["label"] for part in row["test"]["segments"]["event"]] == ["buy"]
     assert found["models"][1]["test"]["all"]["metrics"]["recall@1"]["value"] == 1.0
@@ -227,11 +230,49 @@ def test_options_say_what_a_table_says(ask: Ask, csv: Path, tmp_path: Path) -> N
     assert all(item.startswith("b") for item in best)
 
 
-def test_prepared_data_knows_no_objective(ask: Ask, csv: Path, tmp_path: Path) -> None:
-    assert ask("data", "prepare", csv, tmp_path / "p")[0] == 0
+def test_prepared_data_is_learnt_towards_what_it_was_prepared_for(
+    ask: Ask, csv: Path, tmp_path: Path
+) -> None:
+    aims = ("--target-events", "buy", "--input-events", "view,buy", "--event-weights", "view=0.1")
+    status, _, err = ask("data", "prepare", csv, tmp_path / "p", *aims, "--split", "none")
+    assert status == 0, err
+    assert "objective: exclude_seen = false" in err
+    folders = {"p": tmp_path / "p", "m": csv}
+    found = {}
+    for out, source in folders.items():
+        more = aims if out == "m" else ()
+        words = ("train", source, "--model", "rules", "--out", tmp_path / f"{out}-rules", "--json")
+        status, told, err = ask(*words, *more)
+        assert status == 0, err
+        assert "objective: targets buy, histories of view and buy, weights in training view 0.1" in " ".join(
+            err.split()
+        )
+        found[out] = json.loads(told)
+    for name in ("files", "exclude_seen", "settings"):
+        assert found["p"][name] == found["m"][name], "the same model"
+    learnt = found["p"]["facts"]["learnt"]
+    assert learnt.pop("prepared")
+    assert learnt == found["m"]["facts"]["learnt"]
+    assert learnt["objective"]["targets"] == ["buy"]
     status, _, err = ask("train", tmp_path / "p", "--model", "popular", "--target-events", "buy")
     assert status == 2
-    assert "train towards targets buy from the log itself" in " ".join(err.split())
+    assert "leave targets buy out, or prepare the log anew with it" in " ".join(err.split())
+
+
+def test_what_is_kept_apart_of_prepared_data_is_of_the_targets(ask: Ask, csv: Path, tmp_path: Path) -> None:
+    words = ("data", "prepare", csv, tmp_path / "p", "--target-events", "buy", "--split", "last", "--json")
+    status, out, err = ask(*words)
+    assert status == 0, err
+    said = json.loads(out)
+    assert said["split"] == "leave last target out, targets buy"
+    training = open_training(tmp_path / "p")
+    assert training.validation is not None
+    asked = training.catalogue.decode(training.validation.targets)
+    assert len(asked) == 24
+    assert all(item.startswith("b") for item in asked)
+    status, _, err = ask("data", "prepare", csv, tmp_path / "q", "--target-events", "bought")
+    assert status == 2
+    assert "no event of this log is of it" in " ".join(err.split())
 
 
 def test_a_comparison_takes_the_same_options(ask: Ask, csv: Path, tmp_path: Path) -> None:

@@ -412,6 +412,22 @@ def test_a_limit_spreads_the_questions_evenly(wandering: EventLog) -> None:
     assert replay(serving(recommender), parts, limit=whole + 1).agreement.questions == whole
 
 
+@pytest.mark.parametrize("targets", ["last", "random"])
+def test_one_target_of_each_user_is_asked_as_it_is_measured(wandering: EventLog, targets: str) -> None:
+    parts = split(wandering, "ratio", test=0.5)
+    recommender = ensue.fit("markov", parts.before_test)
+    found = replay(serving(recommender), parts, k=3, targets=targets, target_seed=5)
+    examples = parts.examples("test", recommender.catalogue, targets, seed=5)
+    assert found.offline.protocol == examples.protocol
+    assert found.agreement.questions == found.agreement.same == len(examples) < parts.n_targets("test")
+
+
+def test_open_baskets_are_not_replayed(wandering: EventLog) -> None:
+    parts = split(wandering, "ratio", test=0.5)
+    with pytest.raises(ConfigError, match="Open baskets are not replayed"):
+        replay(serving(ensue.fit("markov", parts.before_test)), parts, targets="completion")
+
+
 def test_a_store_that_holds_something_is_refused_and_left_as_it_is(
     wandering: EventLog, tmp_path: Path
 ) -> None:

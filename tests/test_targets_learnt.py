@@ -169,10 +169,9 @@ def log_of_training() -> Any:
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("als", {}),
-        ("v-sknn", {}),
-        ("stan", {}),
         ("tifu-knn", {}),
+        ("together", {}),
+        ("repeats", {}),
         ("up-cf", {}),
         ("markov", {"continuation": True, "order": 2}),
         ("popular", {"segment": "event"}),

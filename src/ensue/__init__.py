@@ -31,6 +31,7 @@ _HOMES = {
     "fit": "ensue.model",
     "load": "ensue.ladder",
     "models": "ensue.model",
+    "rate": "ensue.expected_ratings",
     "read": "ensue.events.source",
     "run": "ensue.ladder",
     "save": "ensue.artifacts",
@@ -54,6 +55,7 @@ __all__ = [
     "fit",
     "load",
     "models",
+    "rate",
     "read",
     "run",
     "save",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from ensue.events.log import EventLog as EventLog
     from ensue.events.simulate import simulate as simulate
     from ensue.events.source import read as read
+    from ensue.expected_ratings import rate as rate
     from ensue.explaining import explain as explain
     from ensue.ladder import load as load
     from ensue.ladder import run as run

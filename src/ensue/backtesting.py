@@ -10,7 +10,7 @@ from typing import Any
 
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
-from ensue.experiment import Experiment
+from ensue.experiment import RMSE, Experiment
 from ensue.ladder import Outcome, load_log, run
 from ensue.progress import Progress, Silent
 from ensue.run_folder import BACKTEST
@@ -46,9 +46,13 @@ class Window:
         """The figures of a run, without its events."""
         wanted = outcome.experiment.evaluation.choose_on
         figures = {rung.label: {n: rung.test.value(n) for n in rung.test.metrics} for rung in outcome.rungs}
-        first = outcome.rungs[0].test.metrics
-        metric = wanted if wanted in first else first[0]
-        best = max(figures, key=lambda label: figures[label][metric])
+        rated = {rung.label: rung.ratings.value(RMSE) for rung in outcome.rungs if rung.ratings is not None}
+        if wanted == RMSE and len(rated) == len(figures):
+            figures = {label: {RMSE: rated[label]} | found for label, found in figures.items()}
+        first = next(iter(figures.values()))
+        metric = wanted if wanted in first else next(iter(first))
+        sign = -1 if metric == RMSE else 1
+        best = max(figures, key=lambda label: sign * figures[label][metric])
         return cls(outcome.split.name, outcome.split.sizes, outcome.folder.name, outcome.best, best, figures)
 
 
@@ -73,7 +77,8 @@ class Backtest:
         found: dict[str, dict[str, Spread]] = {}
         for label in labels:
             ran = [window.figures[label] for window in self.windows if label in window.figures]
-            found[label] = {name: Spread(tuple(figures[name] for figures in ran)) for name in ran[0]}
+            shared = [name for name in ran[0] if all(name in figures for figures in ran)]
+            found[label] = {name: Spread(tuple(figures[name] for figures in ran)) for name in shared}
         return found
 
     @property
@@ -158,8 +163,16 @@ def backtest(
         one = replace(planned, window=number)
         outcome = run(replace(experiment, split=one, out=str(folder / f"window-{number}")), progress, log)
         found.append(Window.of(outcome))
-    known, wanted = next(iter(found[0].figures.values())), experiment.evaluation.choose_on
-    done = Backtest(tuple(found), folder, wanted if wanted in known else next(iter(known)))
+    wanted = outcome.experiment.evaluation.choose_on
+    known = [
+        name for name in found[0].figures[found[0].best] if all(_measured(window, name) for window in found)
+    ]
+    done = Backtest(tuple(found), folder, wanted if wanted in known else known[0])
     text = json.dumps(done.to_json(), indent=1, ensure_ascii=False)
     (folder / BACKTEST).write_text(text, encoding="utf-8")
     return done
+
+
+def _measured(window: Window, name: str) -> bool:
+    """Whether a metric was measured of all models of a window."""
+    return all(name in figures for figures in window.figures.values())

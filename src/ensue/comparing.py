@@ -14,10 +14,10 @@ from ensue.events.log import EventLog
 from ensue.experiment import Experiment, described_model
 from ensue.ladder.outcome import Outcome
 from ensue.ladder.parting import parted
-from ensue.ladder.rungs import described, learnable_of, refuse_unknown, trains
+from ensue.ladder.rungs import described, refuse_unknown, trains
 from ensue.model import Training
 from ensue.presets import PRESETS
-from ensue.progress import Progress, Silent
+from ensue.progress import Progress, Silent, spoken
 from ensue.spreads import Spread
 from ensue.thinning import WHOLE, Thinned, checked_shares, thinned
 
@@ -63,12 +63,13 @@ class Budget:
             return "budget: there is no network among the models, and models that count are not limited"
         if not self.minutes:
             return "budget: no limit"
-        again = f", and at most {self.each:.2g} to train anew on all before the test" if self.refit else ""
+        each = spoken(self.each)
+        again = f", and at most {each} to train anew on all before the test" if self.refit else ""
         count = len(self.networks)
         often = "" if self.fits == 1 else f", each {self.fits} times"
         return (
-            f"budget: {self.minutes:g} minute{'s' * (self.minutes != 1)} for {count} network{'s' * (count != 1)}"
-            f"{often}: {self.each:.2g} minutes to train{again}; models that count are not limited"
+            f"budget: {spoken(self.minutes)} for {count} network{'s' * (count != 1)}{often}: {each} to train{again}; "
+            "models that count are not limited"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _models(wanted: Sequence[str], experiment: Experiment, log: EventLog) -> dic
     presets = [label for label in wanted if label in PRESETS and label not in experiment.models]
     if presets:
         begun = parted(experiment, log, Silent())
-        events = learnable_of(begun.experiment, begun.split.train, begun.split.before_test)[0]
+        events = begun.experiment.filters.learnable(begun.split.train)[0]
         known = Training.of(events, experiment.sequences.by, objective=experiment.objective).sequences
         found |= {label: described(label, known) for label in presets}
     return found

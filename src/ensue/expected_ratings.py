@@ -6,7 +6,7 @@ answers with ratings, as popularity stands beside every ranking.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import ConfigError, DataError, QueryError
 from ensue.events.log import EventLog
 from ensue.progress import Progress, Silent
+from ensue.questions import Question, ids_of, queries_of
 from ensue.ranking import Recommender, Scores, Scoring, check_scores
+from ensue.rated_beside import rated_beside
 from ensue.sequences import Queries, ratings_of
 from ensue.splits import Examples
 
@@ -180,6 +182,41 @@ def expected_of_all(recommender: Recommender, queries: Queries) -> Scores:
     scores[queries.lengths == 0] = mean
     check_scores(scores)
     return scores
+
+
+def rates(recommender: Recommender) -> Recommender | None:
+    """The recommender as one that answers with ratings: itself, or what it expects beside; None if it expects none.
+
+    Args:
+        recommender: as it was fitted, or loaded.
+    """
+    return recommender if answers_ratings(recommender) else rated_beside(recommender)
+
+
+def rate(
+    recommender: Recommender, history: Sequence[str] | Question, items: Sequence[str]
+) -> dict[str, float]:
+    """The rating that is expected of each of some items after a history; unknown items are left out.
+
+    Args:
+        recommender: a model of ratings, or one that has learnt ratings beside next items.
+        history: item ids, oldest first, or a `Question` that tells more.
+        items: ids, exactly as in the log.
+
+    Raises:
+        QueryError: the model has learnt no ratings, or a list is none of ids.
+    """
+    wanted = ids_of(items, "items")
+    rating = rates(recommender)
+    if rating is None:
+        raise QueryError(
+            f"{recommender.model} has learnt no ratings: fit a model of ratings such as bayesian, a network with "
+            "loss='mean-squared-error', or one with ratings beside next items (objective.rating = 1)."
+        )
+    question = history if isinstance(history, Question) else Question(history)
+    expected = expected_of_all(rating, queries_of([question], recommender.catalogue)[0])[0]
+    codes = recommender.catalogue.encode(wanted).tolist()
+    return {item: float(expected[code]) for item, code in zip(wanted, codes, strict=True) if code != UNKNOWN}
 
 
 def targeted(scoring: Scoring, queries: Queries, items: Items, block_bytes: int = BLOCK_BYTES) -> Values:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ensue.errors import ConfigError, EnsueError, MissingExtraError, nearest
 from ensue.events.cleaning import Cleaning
@@ -24,10 +24,16 @@ from ensue.model import Model, models
 from ensue.objective import NONE, Objective
 from ensue.rules import read_rules
 
+if TYPE_CHECKING:
+    from ensue.catalogue import Catalogue
+    from ensue.splits import Examples, Split
+
 STRICT = {"extra": "forbid", "strict": True}
 LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 ANSWERING = ("rules", "serve")
 """Tables of a file that are for `ensue recommend --rules` and `ensue serve --config`."""
+AUTO, RMSE, USUAL = "auto", "rmse", "ndcg@10"
+"""What a best model is chosen by: RMSE if all models answer with ratings, else the usual metric of rankings."""
 DEFAULT_LADDER = ("popular", "recent", "markov", "rules", "lstm", "transformer")
 
 
@@ -145,20 +151,33 @@ class Evaluating:
     Attributes:
         targets: "successive" (every event of the test part), "last" (the last of each user), "random" (one of each) or
             "completion" (one hidden item of each user's last basket, the rest of it open).
+        target_seed: of the draw of random targets, and of hidden items; that of the run changes no question.
         exclude_seen: true, false, or "auto" to follow the audit's share of repeats.
         metrics: names such as "ndcg@10"; the usual ones if empty.
-        choose_on: the metric on validation by which the best model is chosen.
+        choose_on: the metric on validation by which the best model is chosen; "rmse" takes the lowest. "auto" is
+            "rmse" where all models answer with ratings, else "ndcg@10".
         cold_items: whether items of the table of items that training has no event of are candidates, too: for models
             that score an item by what is known of it. Otherwise such a target is a miss.
     """
 
     targets: Literal["successive", "last", "random", "completion"] = "successive"
+    target_seed: int = 0
     exclude_seen: bool | Literal["auto"] = "auto"
     metrics: tuple[str, ...] = ()
-    choose_on: str = "ndcg@10"
+    choose_on: str = AUTO
     cold_items: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    def examples(self, parts: Split, part: str, catalogue: Catalogue) -> Examples:
+        """What is asked for of one part of a split.
+
+        Args:
+            parts: the split.
+            part: "validation" or "test".
+            catalogue: the items that the model knows.
+        """
+        return parts.examples(part, catalogue, self.targets, seed=self.target_seed)
 
 
 @dataclass(frozen=True)
@@ -180,6 +199,8 @@ class Experiment:
         seed: same seed, same bits on one machine.
         refit: fit the tested models anew on training and validation together.
         max_minutes: how long one network may train; 0 is no limit. Meeting it makes a result depend on the machine.
+        processes: how many train a network together; 0 goes by its kind and by how many cores there are, on which a
+            result then depends.
         keep_histories: keep users' histories beside the models, so that `ensue recommend RUN --user ID` answers.
     """
 
@@ -196,6 +217,7 @@ class Experiment:
     seed: int = 0
     refit: bool = True
     max_minutes: float = 10.0
+    processes: int = 0
     keep_histories: bool = True
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -208,8 +230,12 @@ class Experiment:
     def to_json(self) -> dict[str, Any]:
         """The experiment as plain values; `experiment_of` makes the same one of them."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        if self.objective == NONE:  # as experiments were kept before there were objectives
+        if self.objective == NONE:  # as experiments were kept before there were objectives,
             del plain["objective"]
+        if not self.processes:  # a choice of them,
+            del plain["processes"]
+        if not self.evaluation.target_seed:  # or of this one
+            del plain["evaluation"]["target_seed"]
         return plain
 
 
@@ -320,7 +346,9 @@ def _metrics_named(evaluation: Any) -> list[str]:
     if not isinstance(evaluation, Mapping):
         return []
     metrics = evaluation.get("metrics")
-    named = [*(metrics if isinstance(metrics, list | tuple) else ()), evaluation.get("choose_on")]
+    named = list(metrics) if isinstance(metrics, list | tuple) else []
+    chosen = evaluation.get("choose_on")
+    named += [chosen] if chosen not in (AUTO, RMSE) else []
     return [name for name in named if isinstance(name, str)]
 
 
@@ -338,7 +366,9 @@ def _range_faults(experiment: Experiment) -> list[str]:
     """Numbers of the right kind that cannot be."""
     low = {
         "seed": experiment.seed,
+        "evaluation.target_seed": experiment.evaluation.target_seed,
         "max_minutes": experiment.max_minutes,
+        "processes": experiment.processes,
         "sequences.session_gap": experiment.sequences.session_gap,
     }
     try:

@@ -281,7 +281,7 @@ class Objective:
 
     def _of(self, log: EventLog, types: Iterable[str]) -> Mask:
         if TYPE not in log.columns:
-            raise ColumnError(_untyped(log.columns))
+            raise ColumnError(_untyped(log.source_columns))
         return log.frame[TYPE].is_in(list(types)).fill_null(False).to_numpy()
 
 
@@ -292,7 +292,7 @@ NONE = Objective()
 def _counted(log: EventLog) -> dict[str, int]:
     """How many events of each type a log has, the most frequent first; those without one are none."""
     if TYPE not in log.columns:
-        raise ColumnError(_untyped(log.columns))
+        raise ColumnError(_untyped(log.source_columns))
     counted = log.frame[TYPE].drop_nulls().value_counts().sort(["count", TYPE], descending=[True, False])
     return dict(counted.iter_rows())
 

@@ -1,4 +1,4 @@
-"""How long work tells that it goes on: a protocol, silence, and a bar in the terminal."""
+"""How long work tells that it goes on: a protocol, silence, and a stretch of time in words."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Nothing is said."""
+
+
+def spoken(minutes: float) -> str:
+    """A stretch of time in words: seconds below a minute, else minutes.
+
+    Args:
+        minutes: from 0 up.
+
+    Example:
+        >>> [spoken(minutes) for minutes in (20, 1, 2.25, 1 / 30, 1 / 60, 0.001)]
+        ['20 minutes', '1 minute', '2.25 minutes', '2 seconds', '1 second', '0.06 seconds']
+    """
+    seconds = f"{60 * minutes:.2g}"
+    if float(seconds) < 60:
+        return f"{seconds} second{'s' * (seconds != '1')}"
+    number = f"{float(f'{max(minutes, 1):.3g}'):g}"
+    return f"{number} minute{'s' * (number != '1')}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import polars as pl
 
 from ensue import runtime
-from ensue.errors import ArtifactError, EnsueError
+from ensue.errors import ArtifactError, DataError, EnsueError
 from ensue.ranking import Recommender
 from ensue.significance import Comparison, best_of
 
@@ -93,8 +93,13 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no figure")
 
 
-def comparison(folder: str | Path, seed: int = 0) -> Comparison:
+def comparison(folder: str | Path, seed: int = 0, among: Collection[str] | None = None) -> Comparison:
     """How surely the best model of a run is better than each other one, from the figures that the run has kept.
+
+    Args:
+        folder: of the run.
+        seed: of the bootstrap and of the sign flips.
+        among: labels of the models that are compared, which are of one track; None compares all.
 
     Raises:
         ArtifactError: the run kept no figures, or they are damaged.
@@ -103,9 +108,13 @@ def comparison(folder: str | Path, seed: int = 0) -> Comparison:
     try:
         table = pl.read_parquet(path)
         named = [column.rsplit(" ", 1) for column in table.columns]
-        values = {label: table[f"{label} {name}"].cast(pl.Float64).to_numpy() for label, name in named}
+        values = {
+            label: table[f"{label} {name}"].cast(pl.Float64).to_numpy()
+            for label, name in named
+            if among is None or label in among
+        }
         return best_of(values, named[0][1], seed=seed)
-    except (OSError, pl.exceptions.PolarsError, ValueError, IndexError) as fault:
+    except (OSError, pl.exceptions.PolarsError, ValueError, IndexError, DataError) as fault:
         raise ArtifactError(f"{path} is missing or damaged: run the experiment anew ({fault}).") from fault
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ensue.errors import ArtifactError, ConfigError, DataError
 from ensue.run_folder import RESULTS, results
+from ensue.tracks import TIME_BLIND, track_in
 
 DEEP = 3
 """How many folders below the one that is listed a run may lie."""
@@ -41,6 +42,7 @@ class Row:
         users: tested users or sessions.
         models: how many models it has.
         seconds: that fitting and testing took.
+        track: of the best model: figures of two tracks are not to be ranked together.
     """
 
     folder: str
@@ -55,6 +57,7 @@ class Row:
     users: int
     models: int
     seconds: float
+    track: str = TIME_BLIND
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs."""
@@ -152,6 +155,7 @@ def row_of(folder: Path, content: Mapping[str, Any]) -> Row:
         users=counts["users"],
         models=len(content["models"]),
         seconds=round(sum(rung["fit_seconds"] + rung["test_seconds"] for rung in content["models"]), 3),
+        track=track_in(best),
     )
 
 
@@ -185,7 +189,8 @@ class Pair:
         label: its label in both.
         a: its figure in the first, None where it was not run.
         b: in the second.
-        difference: b - a with the ends of a 95 % interval for two samples of users; None if they cannot be compared.
+        difference: b - a with the ends of a 95 % interval for two samples of users; None if they cannot be compared, as
+            where one of them reads when it is asked and the other does not.
     """
 
     label: str
@@ -256,7 +261,10 @@ def difference(a: str | Path, b: str | Path, metric: str = "") -> Difference:
             rungs[label]["test"]["all"]["metrics"][metric] if label in rungs else None
             for rungs in (left, right)
         ]
-        gap = None if why or found[0] is None or found[1] is None else _gap(found[0], found[1])
+        one_track = len({track_in(rungs[label]) for rungs in (left, right) if label in rungs}) == 1
+        gap = None
+        if not why and one_track and found[0] is not None and found[1] is not None:
+            gap = _gap(found[0], found[1])
         pairs.append(Pair(label, found[0], found[1], gap))
     own, other = flat(first["experiment"]), flat(second["experiment"])
     settings = tuple(

@@ -28,9 +28,9 @@ from ensue.evaluation import Evaluation, evaluate
 from ensue.events.log import EventLog
 from ensue.examples import Examples
 from ensue.experiment import described_model
+from ensue.ladder.learnable import Learnable
 from ensue.ladder.outcome import Outcome
-from ensue.ladder.rungs import learnable_of, rung
-from ensue.metrics import metric
+from ensue.ladder.rungs import rung
 from ensue.progress import Progress, Silent
 from ensue.segments import Bins, Segmenting
 from ensue.splits import Split
@@ -53,14 +53,15 @@ class WholeHistory(Segmenting):
     codes: Ints | None = None
 
     @classmethod
-    def of(cls, parts: Split, targets: str) -> WholeHistory:
+    def of(cls, parts: Split, targets: str, seed: int = 0) -> WholeHistory:
         """Three parts of about as many targets of a test each: short, middling and long histories.
 
         Args:
             parts: the split.
             targets: which events of the test are asked for.
+            seed: of the random ones.
         """
-        lengths = parts.examples("test", Catalogue.fit(parts.log), targets).queries.lengths
+        lengths = parts.examples("test", Catalogue.fit(parts.log), targets, seed=seed).queries.lengths
         least, most = int(lengths.min()), int(lengths.max())
         cuts = np.unique(np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
         cuts = cuts[cuts < most]
@@ -190,8 +191,8 @@ def thinned(
         ConfigError: a share is none.
     """
     wanted, progress = checked_shares(shares), progress or Silent()
-    before, targets = outcome.split.before_test, outcome.experiment.evaluation.targets
-    by = WholeHistory.of(outcome.split, targets)
+    before, asked = outcome.split.before_test, outcome.experiment.evaluation
+    by = WholeHistory.of(outcome.split, asked.targets, asked.target_seed)
     points = []
     for share in wanted:
         users = kept_users(before, share, seed)
@@ -204,8 +205,7 @@ def thinned(
             )
             tests, skipped = _tests(outcome, users, by, progress)
         points.append(Point(share, len(users), less.n_events, less.n_items, tests, skipped))
-    name = metric(outcome.experiment.evaluation.choose_on).name
-    measured = outcome.rungs[0].test.metrics
+    name, measured = outcome.experiment.evaluation.choose_on, outcome.rungs[0].test.metrics
     return Thinned(name if name in measured else measured[0], tuple(points), seed)
 
 
@@ -214,7 +214,7 @@ def _parted(outcome: Outcome, by: Segmenting) -> dict[str, Evaluation]:
     found = {}
     for one in outcome.rungs:
         served = runtime.load(one.folder)
-        examples = outcome.split.examples("test", served.catalogue, outcome.experiment.evaluation.targets)
+        examples = outcome.experiment.evaluation.examples(outcome.split, "test", served.catalogue)
         found[one.label] = evaluate(served, examples, metrics=one.test.metrics, segments=(by,))
     return found
 
@@ -225,7 +225,7 @@ def _tests(
     """The figures of all models that have learnt from these users alone, and those that could not run."""
     experiment, parts = outcome.experiment, outcome.split
     try:
-        learnable = learnable_of(experiment, of_users(parts.train, users), of_users(parts.before_test, users))
+        learnable = Learnable.of(experiment, of_users(parts.train, users), of_users(parts.before_test, users))
     except DataError as fault:  # the filters leave nothing of so little
         return {}, {label: str(fault) for label in experiment.models}
     tests: dict[str, Evaluation] = {}

@@ -46,7 +46,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, ring_csv: Path) -> Path:
 def test_a_comparison_is_shown_anew_from_its_folder(ask: Ask, compared: Path) -> None:
     status, out, err = ask("compare", compared)
     assert (status, err) == (0, "")
-    assert "Budget of all networks: 3 minutes. Minutes that each took" in out
+    assert "Budget of all networks: 3 minutes. Time that each took" in out
     assert "The networks with 2 seeds, 0 to 1:" in out
     assert "NDCG@10 by the share of the users that is learnt from" in out
     assert "The same by the length of the history" in out

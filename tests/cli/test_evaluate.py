@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ensue.cli import call
+
 Ask = Callable[..., tuple[int, str, str]]
 
 
@@ -89,3 +91,78 @@ def test_what_is_odd_is_said_by_run_report_and_evaluation(ask: Ask, tmp_path: Pa
         "--include-seen",
     )
     assert "stand first" not in " ".join(sampled["warnings"]), "few candidates are easily told from a target"
+
+
+@pytest.fixture(scope="module")
+def drawn(ring_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that asks for one drawn event of each user, by a seed of its own."""
+    folder = tmp_path_factory.mktemp("drawn") / "r"
+    words = ["--models", "popular,markov", "--split", "ratio", "--targets", "random", "--target-seed", "3"]
+    assert call(["run", str(ring_csv), *words, "--seed", "1", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_seed_of_targets_is_that_of_the_run_everywhere(ask: Ask, drawn: Path, ring_csv: Path) -> None:
+    run = json.loads((drawn / "run.json").read_text())
+    asked = run["experiment"]["evaluation"]
+    assert (asked["target_seed"], run["experiment"]["seed"]) == (3, 1)
+    best = next(row for row in run["models"] if row["label"] == run["best"])
+    assert best["test"]["protocol"].endswith("random targets (seed 3)")
+    again = answered(ask, "evaluate", drawn, "--events", ring_csv)
+    assert (again["protocol"], again["all"]) == (best["test"]["protocol"], best["test"]["all"])
+    replayed = answered(ask, "replay", drawn)
+    assert replayed["agrees"]
+    assert replayed["agreement"]["questions"] == best["test"]["counts"]["targets"] == 20
+    name = "ndcg@10"
+    assert replayed["metrics"][name]["offline"] == best["test"]["all"]["metrics"][name]["value"]
+    other = answered(ask, "evaluate", drawn, "--events", ring_csv, "--target-seed", 4)
+    assert other["protocol"].endswith("random targets (seed 4)")
+    every = answered(ask, "replay", drawn, "--targets", "successive")
+    assert every["agreement"]["questions"] > 20
+
+
+def test_without_a_seed_of_targets_they_are_those_of_seed_0_whatever_the_seed(
+    ask: Ask, ring_csv: Path, tmp_path: Path
+) -> None:
+    words = ("run", ring_csv, "--models", "markov", "--split", "ratio", "--targets", "random")
+    runs = [answered(ask, *words, "--seed", seed, "--out", tmp_path / f"{seed}") for seed in (0, 5)]
+    first, second = (run["models"][0]["test"] for run in runs)
+    assert first["protocol"].endswith("(seed 0)")
+    assert [first[name] for name in ("protocol", "counts")] == [
+        second[name] for name in ("protocol", "counts")
+    ]
+    values = [test["all"]["metrics"]["ndcg@10"]["value"] for test in (first, second)]
+    assert values[0] == values[1]
+    assert "target_seed" not in runs[1]["experiment"]["evaluation"], "as experiments were kept before"
+
+
+def test_days_are_tested_as_a_run_tests_them(ask: Ask, tmp_path: Path) -> None:
+    """One session a day of two items, for 9 days: three days are three sessions, each with one target."""
+    rows = [
+        {"user": "u", "item": f"i{(day + step) % 3}", "session": f"s{day}", "time": 86_400 * day + 60 * step}
+        for day in range(9)
+        for step in range(2)
+    ]
+    log = tmp_path / "days.csv"
+    pl.DataFrame(rows).write_csv(log)
+    words = ("--by", "session", "--models", "markov", "--include-seen")
+    run = answered(ask, "run", log, *words, "--split", "days", "--days", 2.5, "--out", tmp_path / "r")
+    test = run["models"][0]["test"]
+    evaluated = ("evaluate", tmp_path / "r", "--events", log)
+    for more in ((), ("--split", "days"), ("--split", "days", "--days", 2.5)):
+        again = answered(ask, *evaluated, *more)
+        assert (again["protocol"], again["all"]) == (test["protocol"], test["all"])
+        assert again["warning"] == ""
+    other = answered(ask, *evaluated, "--split", "days", "--days", 1.5)
+    assert (test["counts"]["targets"], other["counts"]["targets"]) == (3, 2)
+    assert "last 1.5 days" in other["protocol"]
+    assert "the model has learnt from events of this very log" in other["warning"]
+    assert (
+        answered(ask, "replay", tmp_path / "r", "--split", "days", "--days", 1.5)["agreement"]["questions"]
+        == 2
+    )
+    status, _, err = ask(*evaluated, "--days", 2)
+    assert status == 2
+    assert "--days 2 is of the split by days, and none is asked for: add --split days" in err.replace(
+        "\n", " "
+    )

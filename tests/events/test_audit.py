@@ -152,7 +152,7 @@ def test_what_cannot_be_audited() -> None:
     log = log_of(COUNTED)
     with pytest.raises(DataError, match="The log has no events"):
         audit(log.where(pl.lit(False)))
-    with pytest.raises(ColumnError, match="Column 'session' is missing; the log has: user, item, time, row"):
+    with pytest.raises(ColumnError, match=r"Column 'session' is missing; the log has: user, item, time\."):
         audit(log, by="session")
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import itertools
 import json
+import re
 import struct
 
 import numpy as np
@@ -15,7 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensue.errors import ColumnError, DataError
+from ensue.events.audit import audit
+from ensue.events.baskets import baskets
+from ensue.events.filtering import Filters
 from ensue.events.log import TIME, EventLog, Reading, SetAside, digest, ordered, tied_events
+from ensue.events.sessions.rule import Sessions
+from ensue.objective import Objective
+from ensue.splits import friends_out
+from ensue.splits import given as by_a_column
 
 Event = tuple[str, str, int]
 
@@ -319,3 +327,23 @@ def test_users_in_numbers_are_ordered_as_any(rows: list[tuple[int, int]], far: b
     expected = sorted(range(len(rows)), key=lambda n: (*rows[n], n))
     assert ordered(frame)["item"].to_list() == [str(n) for n in expected]
     assert ordered(frame).columns == frame.columns
+
+
+def test_messages_list_the_columns_of_the_source_and_not_ours() -> None:
+    log = EventLog.of(pl.DataFrame({"user": ["u", "u"], "item": ["a", "b"], "city": ["x", "y"]}))
+    assert "row" in log.columns
+    assert log.source_columns == tuple(name for name in log.columns if name != "row")
+    for ask in (
+        lambda: Filters(keep_events=("buy",)).apply(log),
+        lambda: Sessions(closing=("buy",)).apply(log),
+        lambda: audit(log, "session"),
+        lambda: tied_events(log, "session"),
+        lambda: baskets(log),
+        lambda: by_a_column(log),
+        lambda: friends_out(log, column="vlaue", tested="x"),
+        lambda: Objective(targets=("buy",)).check(log),
+    ):
+        with pytest.raises(ColumnError) as told:
+            ask()
+        assert re.search(r"\bcity\b", str(told.value))
+        assert not re.search(r"\brow\b", str(told.value))

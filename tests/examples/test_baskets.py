@@ -50,6 +50,14 @@ def completion(shop: Path) -> Path:
     return out
 
 
+def test_the_page_of_the_run_has_its_whole_baskets(next_basket: Path) -> None:
+    page = (next_basket / "report.html").read_text()
+    rows = models_of(next_basket)
+    assert 'id="baskets"' in page
+    for row in rows.values():
+        assert f"{row['baskets']['all']['metrics']['recall@20']['value']:.4f}" in page
+
+
 def models_of(run: Path) -> dict[str, dict[str, Any]]:
     found = json.loads((run / "run.json").read_text())
     assert found["skipped"] == {}

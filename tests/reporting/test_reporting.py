@@ -210,13 +210,111 @@ def test_less_to_learn_from_and_further_seeds_are_told_where_they_were_run(chang
 
     run = changed(more)
     found = grids(part_of(run, "sparsity"))["With less to learn from"]
-    assert found.heads == ("model", "0.5: 10 users, 210 events", "1: 20 users, 420 events")
+    assert found.heads == ("model", "0.5", "1")
+    assert found.rows[-2:] == (("users learnt from", "10", "20"), ("their events", "210", "420"))
     own = grids(part_of(run, "models"))["Figures of all models"].rows
     assert found.rows[0] == ("popular", own[0][1], own[0][1])
     assert found.rows[1] == ("markov", "-", own[1][1])
     seeds = grids(part_of(run, "models"))["Over seeds"].rows
     assert seeds[0][:2] == ("rules", "0.2500 ± 0.1250")
     assert "over the seeds 3, 4" in report_of(run).markdown()
+
+
+def test_less_to_learn_from_is_told_by_the_length_of_the_history_on_one_scale(changed: Change) -> None:
+    def row(label: str, value: float) -> dict[str, Any]:
+        return {"label": label, "metrics": {"ndcg@10": {"value": value, "low": value, "high": value + 0.02}}}
+
+    def parted(test: dict[str, Any], short: float, long: float) -> dict[str, Any]:
+        return {**test, "segments": {"whole_history": [row("1-4 events", short), row("5-9 events", long)]}}
+
+    def more(content: dict[str, Any]) -> None:
+        test = content["models"][0]["test"]
+        half = {"popular": parted(test, 0.125, 0.0)}
+        whole = {"popular": parted(test, 0.25, 0.5), "markov": test}
+        content["thinned"] = {
+            "metric": "ndcg@10",
+            "points": [
+                {"share": 1.0, "users": 20, "events": 420, "models": whole},
+                {"share": 0.5, "users": 10, "events": 210, "models": half},
+            ],
+        }
+
+    run = changed(more)
+    found = grids(part_of(run, "sparsity"))
+    assert list(found) == ["With less to learn from", "Histories of 1-4 events", "Histories of 5-9 events"]
+    short, long = list(found.values())[1:]
+    assert short.heads == ("model", "0.5", "1")
+    assert short.rows == (
+        ("popular", "0.1250 (0.1250 to 0.1450)", "0.2500 (0.2500 to 0.2700)"),
+        ("markov", "-", "-"),
+    )
+    assert long.rows[0][1:] == ("0.0000 (0.0000 to 0.0200)", "0.5000 (0.5000 to 0.5200)")
+    html = report_of(run).html()
+    assert "Histories of 1-4 events: popular: 0.125 at 0.5, 0.25 at 1" in html
+    plots = [one.partition("</figure>")[0] for one in html.split("<figcaption>Histories of ")[1:]]
+    tops = [max(map(float, re.findall(r'text-anchor="end">([\d.]+)</text>', plot))) for plot in plots]
+    assert tops == [0.6, 0.6], "one scale, which reaches the highest end of all intervals, 0.52"
+    assert "### By the length of the history" in report_of(run).markdown()
+
+
+def test_one_part_of_histories_alone_says_nothing_new(changed: Change) -> None:
+    def more(content: dict[str, Any]) -> None:
+        test = content["models"][0]["test"]
+        row = {"label": "3 events", "metrics": {"ndcg@10": {"value": 0.5, "low": 0.4, "high": 0.6}}}
+        parted = {**test, "segments": {"whole_history": [row]}}
+        point = {"share": 1.0, "users": 20, "events": 420, "models": {"popular": parted}}
+        content["thinned"] = {"metric": "ndcg@10", "points": [point]}
+
+    assert list(grids(part_of(changed(more), "sparsity"))) == ["With less to learn from"]
+
+
+def test_whole_baskets_are_told_with_repeats_and_new_items_apart(changed: Change) -> None:
+    def figures(users: int, **values: float) -> dict[str, Any]:
+        told = {
+            name.replace("_", "@"): {"value": value, "low": value - 0.125, "high": value + 0.125}
+            for name, value in values.items()
+        }
+        return {"users": users, "metrics": told}
+
+    def more(content: dict[str, Any]) -> None:
+        content["models"][0]["baskets"] = {
+            "baskets": 1234, "items_a_basket": 2.5, "repeat_share": 0.625, "listed_repeats": 0.25,
+            "all": figures(1000, recall_10=0.25, recall_20=0.375, ndcg_10=0.1875, hit_10=0.5),
+            "repeats": figures(700, recall_10=0.5), "new": figures(900, recall_10=0.125),
+        }  # fmt: skip
+        content["models"][1]["baskets"] = {
+            "baskets": 1234, "items_a_basket": 2.5, "repeat_share": 0.625, "listed_repeats": 1.0,
+            "all": figures(1000, recall_10=0.5, recall_20=0.5, ndcg_10=0.25, hit_10=0.75),
+            "repeats": figures(700, recall_10=0.75), "new": None,
+        }  # fmt: skip
+        content["models"][2]["baskets"] = None
+
+    run = changed(more)
+    found = grids(part_of(run, "baskets"))
+    assert found["Whole baskets"].heads == ("model", "recall@10", "recall@20", "NDCG@10", "hit@10")
+    assert found["Whole baskets"].rows == (
+        ("popular", "0.2500 (0.1250 to 0.3750)", "0.3750", "0.1875 (0.0625 to 0.3125)", "0.5000"),
+        ("markov", "0.5000 (0.3750 to 0.6250)", "0.5000", "0.2500 (0.1250 to 0.3750)", "0.7500"),
+    )
+    apart = found["Repeats and new items"]
+    assert apart.heads == (
+        "model", "recall@10 of repeats", "users who have repeats", "recall@10 of new items",
+        "users who have new items", "repeats among the first 10",
+    )  # fmt: skip
+    assert apart.rows == (
+        ("popular", "0.5000 (0.3750 to 0.6250)", "700", "0.1250 (0.0000 to 0.2500)", "900", "25.0%"),
+        ("markov", "0.7500 (0.6250 to 0.8750)", "700", "-", "0", "100.0%"),
+    )
+    html = report_of(run).html()
+    assert "1,234 baskets of 1,000 users, 2.5 items each; 62.5% of what is asked for are repeats" in html
+    for drawn in ("recall@10: popular 0.2500", 'recall@10 of new items: popular 0.1250 (0.0000 to 0.2500)"'):
+        assert f'aria-label="{drawn}' in html
+    assert "Repeats among the first 10: popular 0.2500" in html
+    assert "; share of repeats in the baskets 0.625" in html
+
+
+def test_a_run_without_baskets_says_so(run: Run) -> None:
+    assert "Whole baskets: this run does not ask for a next basket" in report_of(run).markdown()
 
 
 def test_what_the_run_found_odd_is_told_in_its_own_words(changed: Change) -> None:

@@ -133,6 +133,7 @@ def test_what_follows_on_items_and_what_completes_a_basket(service: Service) -> 
 
 def test_ratings_are_for_models_that_have_learnt_them(service: Service) -> None:
     assert problem(service.ask("rating", history=["A"], items=["B"])) == (422, "no-ratings")
+    assert problem(service.ask("recommend", history=["A"], ratings=True)) == (422, "no-ratings")
 
 
 def test_an_answer_is_explained_by_its_own_events(service: Service) -> None:

@@ -180,7 +180,7 @@ def _columns(log: EventLog, given: dict[str, str]) -> dict[str, str]:
             raise ColumnError(f"'{name}' is not campaign, bid or propensity, which columns may be named for.")
         if source not in log.columns:
             raise ColumnError(
-                f"There is no column '{source}' for {name}; the log has: {', '.join(log.columns)}."
+                f"There is no column '{source}' for {name}; the log has: {', '.join(log.source_columns)}."
             )
         found[name] = source
     return found

@@ -43,7 +43,8 @@ def compare(
     """Compare models on a log, with tests against the best.
 
     LOG may be an experiment file (.toml), or the folder of a run, whose stored figures are then compared without
-    any training. P-values are corrected for all comparisons made (Holm). Without --models, which may name presets
+    any training. P-values are corrected for all comparisons made (Holm). Models that read when they are asked
+    and those that do not are compared among themselves alone. Without --models, which may name presets
     too, it is a ladder from popularity over Markov chains, rules, neighbours and matrix factorisation to networks.
     """
     from ensue import ladder
@@ -51,6 +52,7 @@ def compare(
     from ensue.errors import ArtifactError
     from ensue.run_folder import instead
     from ensue.run_folder import results as results_of
+    from ensue.tracks import SAID, by_track, track_in
 
     folder = Path(source.log)
     if (folder / ladder.RESULTS).is_file():
@@ -68,13 +70,22 @@ def compare(
         if other := instead(folder):
             raise ArtifactError(f"{folder} is no run: {other}")
         folder, outcome = _compared(source, choices, minutes, seeds, thin)
-    found = ladder.comparison(folder, outcome["experiment"]["seed"])
+    found = {
+        track: ladder.comparison(folder, outcome["experiment"]["seed"], [rung["label"] for rung in rungs])
+        for track, rungs in by_track(outcome["models"]).items()
+    }
     if as_json:
-        terminal.emit({"folder": str(folder), **outcome, "comparison": found.to_json()})
+        tests = {track: one.to_json() for track, one in found.items()}
+        served = next(track_in(rung) for rung in outcome["models"] if rung["label"] == outcome["best"])
+        content = {"comparison": tests[served], "comparisons": tests}
+        terminal.emit({"folder": str(folder), **outcome, **content})
         return
     results.show(outcome, str(folder))
-    terminal.out()
-    _show(found, outcome)
+    for track, one in found.items():
+        terminal.out()
+        if len(found) > 1:
+            terminal.out(f"{SAID[track].capitalize()}:")
+        _show(one, outcome)
     comparisons.show(outcome)
 
 
@@ -138,7 +149,8 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
     seen = seeable(found, name, unit)
     if seen:
         terminal.out(seen)
-    if outcome["best"] != found.best:
+    rivals = [found.best, *(other.model for other in found.others)]
+    if outcome["best"] in rivals[1:]:
         terminal.out(
             f"The run serves {outcome['best']}, which was best on validation: a choice made on test figures would "
             "flatter itself."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensue.cli import results, terminal
+from ensue.progress import spoken
+from ensue.tracks import by_track
 
 RIGHT: dict[str, Any] = {"justify": "right"}
 
@@ -16,14 +18,15 @@ def show(outcome: Mapping[str, Any]) -> None:
     Args:
         outcome: the content of the run's run.json.
     """
+    tracks = [[rung["label"] for rung in rungs] for rungs in by_track(outcome["models"]).values()]
     if "budget" in outcome:
         terminal.out(budget(outcome))
     if "seeds" in outcome:
         terminal.out()
-        _show_seeds(outcome["seeds"], outcome["experiment"]["evaluation"]["choose_on"])
-    if "thinned" in outcome:
+        _show_seeds(outcome["seeds"], outcome["experiment"]["evaluation"]["choose_on"], tracks)
+    for labels in tracks if "thinned" in outcome else ():
         terminal.out()
-        _show_thinned(outcome["thinned"])
+        _show_thinned(outcome["thinned"], labels)
 
 
 def budget(outcome: Mapping[str, Any]) -> str:
@@ -37,35 +40,40 @@ def budget(outcome: Mapping[str, Any]) -> str:
     if not took:
         return "No network was among the models, so that there was no budget to share out."
     whole = found["minutes"]
-    limit = f"{whole:g} minute{'s' * (whole != 1)}" if whole else "no limit"
-    listed = ", ".join(f"{label} {minutes:.2g}" for label, minutes in took.items())
-    return f"Budget of all networks: {limit}. Minutes that each took, with its validation and its refit: {listed}."
+    limit = spoken(whole) if whole else "no limit"
+    listed = ", ".join(f"{label} {spoken(minutes)}" for label, minutes in took.items())
+    return (
+        f"Budget of all networks: {limit}. Time that each took, with its validation and its refit: {listed}."
+    )
 
 
-def _show_seeds(found: Mapping[str, Any], wanted: str) -> None:
-    """The spread of the networks over seeds."""
+def _show_seeds(found: Mapping[str, Any], wanted: str, tracks: Sequence[Sequence[str]]) -> None:
+    """The spread of the networks over seeds, a table for each track."""
     models = found["models"]
     reported = list(next(iter(models.values())))
     name = wanted if wanted in reported else reported[0]
     titled = results.titled(name)
-    made = terminal.table(
-        ("model", {"overflow": "fold"}), (f"{titled},\nmean", RIGHT), ("deviation", RIGHT), ("lowest", RIGHT),
-        ("highest", RIGHT),
-    )  # fmt: skip
-    for label, by_metric in models.items():
-        own = by_metric[name]
-        spread = [own["mean"], own["deviation"] or 0.0, min(own["values"]), max(own["values"])]
-        terminal.row(made, [label, *(f"{value:.4f}" for value in spread)])
     seeds = found["seeds"]
     terminal.out(f"The networks with {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}:")
-    terminal.show(made)
+    for labels in (own for own in tracks if not models.keys().isdisjoint(own)):
+        made = terminal.table(
+            ("model", {"overflow": "fold"}), (f"{titled},\nmean", RIGHT), ("deviation", RIGHT), ("lowest", RIGHT),
+            ("highest", RIGHT),
+        )  # fmt: skip
+        for label in (label for label in models if label in labels):
+            own = models[label][name]
+            spread = [own["mean"], own["deviation"] or 0.0, min(own["values"]), max(own["values"])]
+            terminal.row(made, [label, *(f"{value:.4f}" for value in spread)])
+        terminal.show(made)
     terminal.out("The deviation is that of one run; intervals and tests above are those of the first seed.")
 
 
-def _show_thinned(found: Mapping[str, Any]) -> None:
-    """The curves against less to learn from, whole and by the length of the history."""
+def _show_thinned(found: Mapping[str, Any], among: Sequence[str]) -> None:
+    """The curves of some models against less to learn from, whole and by the length of the history."""
     points, name = found["points"], found["metric"]
-    labels = list(points[0]["models"])
+    labels = [label for label in points[0]["models"] if label in among]
+    if not labels:
+        return
     heads = [(f"{point['share']:g}", RIGHT) for point in points]
     made = terminal.table(("model", {"overflow": "fold"}), *heads)
     for label in labels:

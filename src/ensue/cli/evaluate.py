@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensue.cli.options import (
+    Days,
     Json,
     Reading,
     Rule,
     Seed,
     TargetEvents,
     Targets,
+    TargetSeed,
     Unit,
     count,
     folder,
@@ -79,12 +81,15 @@ def evaluate(
     split: Annotated[
         Rule | None, typer.Option(help="Test on the test part of this split. [default: see above]")
     ] = None,
+    days: Days = None,
     targets: Annotated[
         Targets | None,
         typer.Option(
-            help="Ask for every event that is tested, each user's last, or one drawn. [default: as in the run]"
+            help="Ask for every event that is tested, each user's last, one drawn, or one hidden item of each user's "
+            "last basket, the rest of it open (completion). [default: as in the run]"
         ),
     ] = None,
+    target_seed: TargetSeed = None,
     target_events: TargetEvents = "",
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: as in training]")] = None,
     metrics: Annotated[
@@ -112,9 +117,8 @@ def evaluate(
     from ensue import ladder
     from ensue.cli import progress, terminal
     from ensue.evaluation import evaluate as measure
-    from ensue.expected_ratings import answers_ratings, has_ratings
+    from ensue.expected_ratings import has_ratings, rates
     from ensue.metrics import DEFAULT, metric
-    from ensue.rated_beside import rated_beside
     from ensue.rating_evaluation import evaluate_ratings
     from ensue.suspicion import probe, suspicions
 
@@ -125,11 +129,10 @@ def evaluate(
     for line in log.reading.lines():
         shown.say(line)
     learnt = recommender.facts.get("learnt") or {}
-    parts, warning = tested(log, learnt, split, by, shown.say, names(target_events))
+    parts, warning = tested(log, learnt, split, days, by, shown.say, names(target_events))
     if warning:
         shown.say(f"warning: {warning}")
-    kind = learnt.get("targets", Targets.successive.value) if targets is None else targets.value
-    asked = parts.examples("test", recommender.catalogue, kind)
+    asked = parts.examples("test", recommender.catalogue, **asked_for(learnt, targets, target_seed))
     chosen = _candidates(drawing, recommender, asked, exclude_seen, seed)
     if chosen is not None:
         shown.say(f"warning: {chosen.sampling}")
@@ -146,11 +149,11 @@ def evaluate(
     odd = probe(recommender, asked, ladder.reads(recommender))
     odd += suspicions(found) if chosen is None else ()  # few candidates are easily told from the target
     rated = None
-    rates = recommender if answers_ratings(recommender) else rated_beside(recommender)
-    if rates is not None and asked.target_ratings is not None:
+    rating = rates(recommender)
+    if rating is not None and asked.target_ratings is not None:
         before = parts.before_test
         known = before if has_ratings(before) else None
-        rated = evaluate_ratings(rates, asked, training=known, seed=seed, progress=shown)
+        rated = evaluate_ratings(rating, asked, training=known, seed=seed, progress=shown)
     if as_json:
         warnings = [warning, "" if found.sampled is None else str(found.sampled)]
         ratings = None if rated is None else rated.to_json()
@@ -199,6 +202,7 @@ def tested(
     log: EventLog,
     learnt: Mapping[str, Any],
     rule: Rule | None,
+    days: float | None,
     by: Unit | None,
     say: Callable[[str], None],
     targets: Sequence[str],
@@ -209,9 +213,14 @@ def tested(
         log: the events.
         learnt: what the model says of its training, `ladder.learnt`.
         rule: the split asked for, if any.
+        days: of the rule "days": how many last days are tested; None as in the run, or one.
         by: what a sequence is, if it was said.
         say: is told how the log is treated: as that of the training was.
         targets: types of events that are asked for; none takes those of the training.
+
+    Raises:
+        ConfigError: days are given for another rule.
+        EnsueError: the log cannot be split so.
     """
     import numpy as np
 
@@ -236,8 +245,14 @@ def tested(
             heard = split_as(heard, used, unit).log
     used = used if learnt.get("log") == heard.fingerprint() else None
     name = str(audit(log, unit).advised("split")) if rule is Rule.auto else rule and rule.value
-    if name and not (used and used["rule"] == name):
-        parts = objective.split(log, {"rule": name}, unit)
+    if days is not None and name != "days":
+        raise ConfigError(
+            f"--days {days:g} is of the split by days, and {f'--split {name}' if name else 'none'} is asked for: add "
+            "--split days, or leave it out."
+        )
+    same = used is not None and used["rule"] == name and days in (None, used.get("days"))
+    if name and not same:
+        parts = objective.split(log, {"rule": name} | ({} if days is None else {"days": days}), unit)
         return parts, _overlap(parts.log, learnt, parts.part == TEST)
     if used:
         return objective.split(log, used, unit), ""
@@ -250,6 +265,20 @@ def tested(
             return objective.aimed(after), "; ".join(check(after))
     whole = objective.aimed(Split(log, np.full(log.n_events, TEST, dtype=np.uint8), "every event", unit))
     return whole, _overlap(whole.log, learnt, whole.part == TEST)
+
+
+def asked_for(learnt: Mapping[str, Any], targets: Targets | None, seed: int | None) -> dict[str, Any]:
+    """Which targets are asked for, and the seed of drawn ones: as in the run, where nothing else is said.
+
+    Args:
+        learnt: what the model says of its training, `ladder.learnt`.
+        targets: those that are wanted.
+        seed: that of the draw.
+    """
+    return {
+        "targets": learnt.get("targets", Targets.successive.value) if targets is None else targets.value,
+        "seed": learnt.get("target_seed", 0) if seed is None else seed,
+    }
 
 
 def _overlap(log: EventLog, learnt: Mapping[str, Any], tested: Any) -> str:

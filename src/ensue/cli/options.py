@@ -120,6 +120,22 @@ class Targets(StrEnum):
     completion = "completion"
 
 
+Days = Annotated[
+    float | None,
+    typer.Option(
+        parser=number, metavar="N", help="Of --split days: how many last days are tested. [default: 1]"
+    ),
+]
+TargetSeed = Annotated[
+    int | None,
+    typer.Option(
+        parser=count,
+        metavar="N",
+        help="Draws random targets, and hidden items. [default: 0, or as in the run]",
+    ),
+]
+
+
 class Unit(StrEnum):
     """What a sequence is."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Rule, Source, Targets, Unit, count, names, number
+from ensue.cli.options import Days, Rule, Source, Targets, TargetSeed, Unit, count, names, number
 from ensue.cli.shaping import Aiming, Shaping
 from ensue.errors import ConfigError
 
@@ -34,12 +34,7 @@ class Plan:
         typer.Option(parser=number, metavar="SECONDS", help="Cut sessions where more time passes than this."),
     ] = None
     split: Annotated[Rule | None, typer.Option(help="How the log is split. [default: auto]")] = None
-    days: Annotated[
-        float | None,
-        typer.Option(
-            parser=number, metavar="N", help="Of --split days: how many last days are tested. [default: 1]"
-        ),
-    ] = None
+    days: Days = None
     windows: Annotated[
         int | None,
         typer.Option(
@@ -56,6 +51,7 @@ class Plan:
             "last basket, the rest of it open (completion). [default: successive]"
         ),
     ] = None
+    target_seed: TargetSeed = None
     exclude_seen: Annotated[
         bool | None,
         typer.Option(
@@ -114,7 +110,8 @@ def experiment(source: Source, choices: Choices, suffix: str = "") -> Experiment
     if aims := choices.aims():
         _put(content, "objective", aims)
     _put(content, "split", _given(rule=choices.split, days=choices.days, windows=choices.windows))
-    _put(content, "evaluation", _given(targets=choices.targets, exclude_seen=choices.exclude_seen))
+    _put(content, "evaluation", _given(targets=choices.targets, target_seed=choices.target_seed))
+    _put(content, "evaluation", _given(exclude_seen=choices.exclude_seen))
     content |= _given(seed=choices.seed, max_minutes=choices.max_minutes, out=choices.out or None)
     if choices.models:
         described = content.get("models") or {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensue.cli.options import By, ExcludeSeen, Json, SessionGap, Source, Unit, gathered, number
-from ensue.cli.shaping import Shaping
+from ensue.cli.shaping import Aiming, Shaping
 from ensue.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ensue.events.log import EventLog
     from ensue.events.shaping import Shape
     from ensue.experiment import Data
+    from ensue.objective import Objective
     from ensue.progress import Progress
     from ensue.splits import Split
 
@@ -42,6 +43,7 @@ class Kept(StrEnum):
 def prepare(
     source: Source,
     shaping: Shaping,
+    aiming: Aiming,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or prepared before.")],
     split: Annotated[
         Kept, typer.Option(help="How events are kept apart for a network to stop early on.")
@@ -60,7 +62,7 @@ def prepare(
     """Write a log as a folder to train from, whose events need not fit into memory.
 
     `ensue train OUT --model NAME` maps its arrays into memory. Events kept apart are asked about after each epoch, and
-    never learnt from: at most 5,000 of them are in the folder.
+    never learnt from: at most 5,000 of them are in the folder. What is predicted from what is settled here, too.
     """
     from ensue import ladder, prepared, preparing
     from ensue.bounded import Wanted
@@ -68,8 +70,8 @@ def prepare(
     from ensue.events.audit import audit
     from ensue.model import Training
 
-    shown, shape = progress.shown(), shaping.shape(session_gap)
-    if _in_parts(source.data(source.log), shape):
+    shown, shape, objective = progress.shown(), shaping.shape(session_gap), aiming.objective()
+    if not objective and _in_parts(source.data(source.log), shape):
         cut = shape.sessions if shape.sessions != type(shape.sessions)() else None
         wanted = Wanted(split.value, share, by.value, cut, exclude_seen, shape.said(by.value))
         _by_parts(source.data(source.log), out, wanted, shown)
@@ -81,19 +83,24 @@ def prepare(
     log = shape.apply(log, shown.say)
     found = audit(log, by.value)
     seen = bool(found.advised("exclude_seen")) if exclude_seen is None else exclude_seen
-    parts = _parts(log, found, split, share)
+    if objective:
+        objective.check(log)
+        for line in objective.lines(log):
+            shown.say(line)
+        if exclude_seen is None and objective.typed:
+            seen, why = objective.exclusion(log, by.value)
+            shown.say(f"objective: exclude_seen = {str(seen).lower()}, since {why}")
+    parts = _parts(log, found, split, share, objective)
+    log = objective.heard(log)
     sequences = shape.said(by.value)
     before = log if parts is None else parts.train
-    fitted = shape.filters.fit(before)
-    for line in fitted.lines():
-        shown.say(line)
-    training = Training.of(fitted.learnt_from(before), by.value, seen)
+    training = Training.of(shape.filters.learnable(before, shown.say)[0], by.value, seen, objective)
     if parts is None:
-        words, learnt = "every event", ladder.learnt(log, log, sequences)
+        words, learnt = "every event", ladder.learnt(log, log, sequences, objective=objective)
     else:
         words = parts.name
         training = replace(training, validation=parts.examples("test", training.catalogue))
-        learnt = ladder.learnt(log, parts.train, sequences)
+        learnt = ladder.learnt(log, parts.train, sequences, objective=objective)
         for note in (*parts.notes, *([f"this split leaks: {parts.leaks}"] if parts.leaks else [])):
             shown.say(f"split: {note}")
     preparing.write(training, out, split=words, facts={"learnt": learnt})
@@ -198,15 +205,13 @@ def simulated(
     _told(out, prepared.describe(out), as_json)
 
 
-def _parts(log: EventLog, found: Audit, split: Kept, share: float) -> Split | None:
+def _parts(log: EventLog, found: Audit, split: Kept, share: float, objective: Objective) -> Split | None:
     """The log in two, what is learnt from and what is kept apart (the test part of a split); None keeps nothing."""
-    from ensue.splits import split as split_by
-
     rule = str(found.advised("split")) if split is Kept.auto else split.value
     if rule == "none":
         return None
     shares: dict[str, Any] = {"validation": False} if rule == "last" else {"test": share, "validation": 0.0}
-    return split_by(log, rule, by=found.by, **shares)
+    return objective.split(log, {"rule": rule, **shares}, found.by)
 
 
 def _told(out: Path, said: Mapping[str, Any], as_json: bool) -> None:

@@ -95,6 +95,15 @@ def recommend(
             help="Rules for the answer, as the table [rules] of this file: availability, cap, price, diversity, ...",
         ),
     ] = None,
+    ratings: Annotated[
+        bool, typer.Option("--ratings", help="Say which rating is expected of each item, too.")
+    ] = False,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID,ID,...", help="Say which ratings are expected of these items, and recommend nothing."
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say which events of the history each item is there for.")
     ] = False,
@@ -123,8 +132,10 @@ def recommend(
     when = None if at is None else moment(at, "--at")
     recommender = ladder.load(run)
     if all_users is not None:
-        if rules is not None or explain or basket is not None:
-            raise QueryError("--all writes plain answers: leave out --rules, --explain and --basket.")
+        if rules is not None or explain or basket is not None or ratings or rate is not None:
+            raise QueryError(
+                "--all writes plain answers: leave out --rules, --explain, --basket, --ratings and --rate."
+            )
         excluded = asking.ids(exclude, "--exclude")
         written = slates.write_all(recommender, run, all_users, k, excluded, exclude_seen, when)
         if as_json:
@@ -144,19 +155,26 @@ def recommend(
     if when is not None and asked.at is not None:
         raise QueryError("--at and 'at' of the question both say when it is asked: use one of them.")
     asked = asked if when is None else replace(asked, at=when)
+    if rate is not None:
+        slates.show_ratings(recommender, asked, asking.ids(rate, "--rate"), notes, as_json)
+        return
     excluded = asking.ids(exclude, "--exclude")
     if basket is not None:
         opened = asking.ids(basket, "--basket")
         asked = open_question(asked, opened, recommender.catalogue)
         excluded, why = [*excluded, *opened], _NOTHING_KNOWN if asked.history else why
     slate, ruled = slates.answer(recommender, asked, k, excluded, exclude_seen, rules)
+    expected = slates.expected(recommender, asked, slate) if ratings else None
     explained = slates.explained(recommender, asked, slate, k, excluded, exclude_seen) if explain else None
     if as_json:
+        answer = slate.to_json()
+        for row, rating in zip(answer["items"], expected or (), strict=False):
+            row["rating"] = rating
         terminal.emit(
             {
                 "model": recommender.model,
                 "history": list(asked.history),
-                **slate.to_json(),
+                **answer,
                 "notes": notes + asking.lines(slate, why) + ruled,
             }
             | ({} if explained is None else {"explanations": [one.to_json() for one in explained]})
@@ -165,7 +183,7 @@ def recommend(
     for line in notes + ruled:
         terminal.out(line)
     terminal.out(f"{len(slate)} recommendations of {recommender.model}:")
-    slates.show(slate, why, k)
+    slates.show(slate, why, k, expected)
     if explained is not None:
         slates.show_explanations(explained)
 

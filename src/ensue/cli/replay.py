@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensue.cli.options import Json, Reading, Rule, Seed, Unit, count, folder, gathered
+from ensue.cli.options import (
+    Days,
+    Json,
+    Reading,
+    Rule,
+    Seed,
+    Targets,
+    TargetSeed,
+    Unit,
+    count,
+    folder,
+    gathered,
+)
 
 if TYPE_CHECKING:
     from ensue.events.log import EventLog
@@ -32,6 +44,15 @@ def replay(
     split: Annotated[
         Rule | None, typer.Option(help="Test on the test part of this split. [default: as `ensue evaluate`]")
     ] = None,
+    days: Days = None,
+    targets: Annotated[
+        Targets | None,
+        typer.Option(
+            help="Ask for every event that is tested, each user's last, or one drawn. [default: as in the run; every "
+            "one where that completes baskets]"
+        ),
+    ] = None,
+    target_seed: TargetSeed = None,
     by: Annotated[Unit | None, typer.Option(help="What a sequence is. [default: as in training]")] = None,
     available: Annotated[
         bool,
@@ -58,21 +79,26 @@ def replay(
     that serves. Offline and online must agree question by question, but for ties; if they do not, the exit status is 2.
     """
     from ensue.cli import progress, terminal
-    from ensue.cli.evaluate import tested
+    from ensue.cli.evaluate import asked_for, tested
     from ensue.replaying import replay as drive
     from ensue.rules import Availability, Rules
     from ensue.serving.served import served
+    from ensue.splits.completion import COMPLETION
 
     shown = progress.shown()
     answering = served(run, Rules(), Availability())
     events = _log(run, log, reading, shown.say)
     learnt = answering.recommender.facts.get("learnt") or {}
-    parts, warning = tested(events, learnt, split, by, shown.say, ())
+    parts, warning = tested(events, learnt, split, days, by, shown.say, ())
     if warning:
         shown.say(f"warning: {warning}")
+    wanted = asked_for(learnt, targets, target_seed)
+    if targets is None and wanted["targets"] == COMPLETION:
+        wanted["targets"] = Targets.successive.value
     found = drive(
-        answering, parts, k=k, available=available, limit=limit, store=state, seed=seed, progress=shown
-    )
+        answering, parts, k=k, available=available, limit=limit, targets=wanted["targets"],
+        target_seed=wanted["seed"], store=state, seed=seed, progress=shown,
+    )  # fmt: skip
     if as_json:
         terminal.emit({**found.to_json(), "warning": warning})
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensue.cli import terminal
+from ensue.reporting.reading import chosen
 from ensue.reporting.reading import shown_metrics as shown_metrics
 from ensue.reporting.reading import titled as titled
+from ensue.tracks import APART, SAID, by_track
 
 FIT, SPACE = ("fit, s", "p50 ms"), ("param.", "size")
 """Heads of what a model costs; where there is little room, two of them share a column."""
@@ -21,13 +23,24 @@ ROOMY = 116
 
 
 def show(outcome: Mapping[str, Any], folder: str) -> None:
-    """Prints the table of all models of a run, and how to read it.
+    """Prints the table of all models of a run, one for each track, and how to read it.
 
     Args:
         outcome: the content of the run's run.json.
         folder: of the run.
     """
-    rungs, best = outcome["models"], outcome["best"]
+    tracks = by_track(outcome["models"])
+    for track, rungs in tracks.items():
+        if len(tracks) > 1:
+            terminal.out(f"{SAID[track].capitalize()}:")
+        _table(rungs, outcome["best"])
+        terminal.out()
+    for line in notes(outcome, folder):
+        terminal.out(line)
+
+
+def _table(rungs: Sequence[Mapping[str, Any]], best: str) -> None:
+    """Prints the table of models of one track."""
     wide, roomy = terminal.width() >= terminal.NARROW, terminal.width() >= ROOMY
     metrics = shown_metrics(list(rungs[0]["test"]["all"]["metrics"]))
     right: dict[str, Any] = {"justify": "right"}
@@ -46,20 +59,17 @@ def show(outcome: Mapping[str, Any], folder: str) -> None:
         cells += [one for pair in costs for one in pair] if roomy else ["\n".join(pair) for pair in costs]
         terminal.row(made, cells, "bold" if rung["label"] == best else "")
     terminal.show(made)
-    terminal.out()
-    for line in notes(outcome, folder):
-        terminal.out(line)
 
 
 def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     """What the table means, in lines."""
     rungs, best = outcome["models"], outcome["best"]
-    test, chosen = rungs[0]["test"], outcome["experiment"]["evaluation"]["choose_on"]
+    test, wanted = rungs[0]["test"], outcome["experiment"]["evaluation"]["choose_on"]
     counts = test["counts"]
     value = next(rung["validation"] for rung in rungs if rung["label"] == best)
     why = "* taken as the best: the last of the ladder, since there was nothing to choose on"
     if value is not None:
-        why = f"* the best, chosen on validation: {titled(chosen)} {value:.4f}"
+        why = f"* the best, chosen on validation: {chosen(wanted, value)}"
     unit = outcome["experiment"]["sequences"]["by"]
     where = "beside" if terminal.width() >= terminal.NARROW else "under"
     cold = counts["cold_targets"]
@@ -69,8 +79,11 @@ def notes(outcome: Mapping[str, Any], folder: str) -> list[str]:
     sure = f"each {unit} weighing the same; {where} each figure its 95 % interval."
     if counts["users"] == 1:
         sure = "whose figures tell nothing of others: there is no interval."
+    tracks = by_track(rungs)
+    said = [f"All models are {SAID[track]}." for track in tracks][:1] if len(tracks) == 1 else [APART]
     lines = [
         why,
+        *said,
         f"Headline: all {counts['targets']:,} targets of {counts['users']:,} {unit}{'s' * (counts['users'] != 1)}, "
         f"{sure}",
         missed if cold else "Training has seen all of them, so 'warm' is the same.",

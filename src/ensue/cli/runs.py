@@ -44,18 +44,22 @@ def listed(
     """List the runs of a folder, the latest first."""
     from ensue.cli import results, terminal
     from ensue.runs import runs_of
+    from ensue.tracks import SAID
 
     found = runs_of(folder)
     if as_json:
         terminal.emit(found.to_json())
         return
-    if found.rows:
+    tracks = dict.fromkeys(row.track for row in found.rows)
+    for track in tracks:
+        if len(tracks) > 1:
+            terminal.out(f"{SAID[track].capitalize()}:")
         right: dict[str, Any] = {"justify": "right"}
         made = terminal.table(
             ("run", {"overflow": "fold"}), ("data", {"overflow": "fold"}), "split", "finished (UTC)", "best",
             "in the test", ("sec.", right),
         )  # fmt: skip
-        for row in found.rows:
+        for row in (row for row in found.rows if row.track == track):
             figure = f"{results.titled(row.metric)} {row.value:.4f}\n({row.low:.4f} to {row.high:.4f})"
             when = row.finished[:16].replace("T", " ")
             took = results.seconds(row.seconds)
@@ -63,7 +67,7 @@ def listed(
                 made, [row.folder, row.source, row.split, when, f"{row.best}\nof {row.models}", figure, took]
             )
         terminal.show(made)
-    else:
+    if not found.rows:
         terminal.out(f"There is no run in {folder}. Make one: ensue run LOG --out {folder}/NAME")
     for place, why in found.skipped.items():
         terminal.note(f"skipped {place}: {why}")

@@ -125,8 +125,8 @@ def named(recommender: Recommender, item: str) -> str:
     return title if title is not None else item
 
 
-def show(slate: Slate, asked: str, k: int) -> None:
-    """Prints an answer of at most k items, and what has to be said of it."""
+def show(slate: Slate, asked: str, k: int, ratings: Sequence[float] | None = None) -> None:
+    """Prints an answer of at most k items, their expected ratings too if there are any, and what is to be said."""
     for line in asking.lines(slate, asked):
         terminal.out(f"  {line}")
     if not slate.items:
@@ -142,10 +142,54 @@ def show(slate: Slate, asked: str, k: int) -> None:
         ("id", {"overflow": "fold"}),
     ]
     heads += [("title", {"overflow": "fold"})] if titles else []
-    made = terminal.table(*heads, ("score", {"justify": "right"}))
-    for rank, (item, title, score) in enumerate(zip(slate.items, slate.titles, slate.scores, strict=True), 1):
-        cells = [str(rank), item, *([title or ""] if titles else []), f"{score:.4g}"]
-        terminal.row(made, cells)
+    heads += [("score", {"justify": "right"}), *([("rating", {"justify": "right"})] if ratings else [])]
+    made = terminal.table(*heads)
+    for place, (item, title, score) in enumerate(zip(slate.items, slate.titles, slate.scores, strict=True)):
+        cells = [str(place + 1), item, *([title or ""] if titles else []), f"{score:.4g}"]
+        terminal.row(made, [*cells, *([f"{ratings[place]:.2f}"] if ratings else [])])
+    terminal.show(made)
+
+
+def expected(recommender: Recommender, asked: Question, slate: Slate) -> list[float]:
+    """The ratings that are expected of the items of an answer.
+
+    Raises:
+        QueryError: the model has learnt no ratings.
+    """
+    from ensue.expected_ratings import rate
+
+    found = rate(recommender, asked, slate.items)
+    return [round(found[item], 4) for item in slate.items]
+
+
+def show_ratings(
+    recommender: Recommender, asked: Question, items: Sequence[str], notes: Sequence[str], as_json: bool
+) -> None:
+    """Prints which ratings are expected of some items, and which of them the model does not know.
+
+    Raises:
+        QueryError: the model has learnt no ratings.
+    """
+    from ensue.expected_ratings import rate
+
+    found = rate(recommender, asked, items)
+    unknown = [item for item in items if item not in found]
+    if as_json:
+        rows = [{"item": item, "rating": round(found[item], 4)} for item in items if item in found]
+        terminal.emit({"model": recommender.model, "ratings": rows, "unknown": unknown, "notes": list(notes)})
+        return
+    for line in notes:
+        terminal.out(line)
+    if unknown:
+        terminal.out(f"unknown to this model, and left out: {', '.join(unknown)}")
+    terminal.out(f"{len(items) - len(unknown)} ratings that {recommender.model} expects:")
+    made = terminal.table(
+        ("id", {"overflow": "fold"}), ("title", {"overflow": "fold"}), ("rating", {"justify": "right"})
+    )
+    for item in items:
+        if item in found:
+            name = named(recommender, item)
+            terminal.row(made, [item, "" if name == item else name, f"{found[item]:.2f}"])
     terminal.show(made)
 
 

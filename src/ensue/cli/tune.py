@@ -12,6 +12,7 @@ import typer
 from ensue.cli.options import Json, Source, count, gathered, number
 from ensue.cli.plan import Choices, experiment
 from ensue.errors import ConfigError
+from ensue.progress import spoken
 
 if TYPE_CHECKING:
     from ensue.tuning import Tried, Tuned
@@ -117,7 +118,7 @@ def notes(found: Tuned) -> list[str]:
         lines.append(f"Nothing did better than {best.label} as it is.")
     if found.minutes and any(trial.epochs for trial in found.trials):
         lines.append(
-            f"A network had {found.minutes:.3g} minutes in each trial, and has them in the tuned experiment."
+            f"A network had {spoken(found.minutes)} in each trial, and has as long in the tuned experiment."
         )
     for label, shares in found.importance.items():
         told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())

@@ -170,7 +170,7 @@ def audit(log: EventLog, by: str = "user") -> Audit:
     """
     if by not in log.columns:
         raise ColumnError(
-            f"Column '{by}' is missing; the log has: {', '.join(log.columns)}. Sessions can be cut by a gap: "
+            f"Column '{by}' is missing; the log has: {', '.join(log.source_columns)}. Sessions can be cut by a gap: "
             "log.with_sessions(gap_seconds=1800), or --session-gap 1800."
         )
     frame = log.frame

@@ -37,8 +37,8 @@ def baskets(log: EventLog) -> Baskets:
     """
     if "basket" not in log.columns:
         raise ColumnError(
-            f"The log has no baskets, but: {', '.join(log.columns)}. Map the column: columns={{'basket': 'NAME'}} "
-            "(--columns basket=NAME)."
+            f"The log has no baskets, but: {', '.join(log.source_columns)}. Map the column: "
+            "columns={'basket': 'NAME'} (--columns basket=NAME)."
         )
     own = ["user", "basket"]
     frame = log.frame.select(*own, "item", place=pl.int_range(pl.len(), dtype=pl.Int64))

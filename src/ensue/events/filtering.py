@@ -9,7 +9,7 @@ target, passed over in a history), and a user who is not learnt from is asked ab
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -233,6 +233,24 @@ class Filters:
         """
         self._check()
         return fit(train, self.fitted)
+
+    def learnable(
+        self, train: EventLog, say: Callable[[str], None] = lambda line: None
+    ) -> tuple[EventLog, Fitted]:
+        """The training events that are learnt from, by filters fitted on just these; and the filters.
+
+        Args:
+            train: training events only.
+            say: is told what each filter did.
+
+        Raises:
+            ConfigError: a filter cannot be; all faults are listed.
+            DataError: a filter leaves nothing.
+        """
+        fitted = self.fit(train)
+        for line in fitted.lines():
+            say(line)
+        return fitted.learnt_from(train), fitted
 
     def _check(self) -> None:
         faults = self.faults()

@@ -242,7 +242,7 @@ def _need(log: EventLog, name: str, words: str) -> None:
     """Raises ColumnError if the log has no such column."""
     if name not in log.columns:
         raise ColumnError(
-            f"The filter {words} needs the column '{name}', and the log has: {', '.join(log.columns)}."
+            f"The filter {words} needs the column '{name}', and the log has: {', '.join(log.source_columns)}."
         )
 
 

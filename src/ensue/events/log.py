@@ -158,6 +158,11 @@ class EventLog:
         """Names of the columns of `frame`."""
         return tuple(self.frame.columns)
 
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Names of its columns as messages list them: the place of an event in its source, `row`, is ours."""
+        return tuple(name for name in self.frame.columns if name != "row")
+
     def where(self, mask: pl.Expr | pl.Series | npt.NDArray[np.bool_]) -> EventLog:
         """The events for which the mask `[E]` is true, in the same order, with the same items and reading."""
         chosen = pl.Series(mask) if isinstance(mask, np.ndarray) else mask
@@ -199,7 +204,7 @@ def tied_events(log: EventLog, by: str = "user") -> int:
     """
     if by not in log.columns:
         raise ColumnError(
-            f"Column '{by}' is missing; the log has: {', '.join(log.columns)}. Sessions can be cut by a gap: "
+            f"Column '{by}' is missing; the log has: {', '.join(log.source_columns)}. Sessions can be cut by a gap: "
             "log.with_sessions(gap_seconds=1800), or --session-gap 1800."
         )
     if not log.has_time or not log.n_events:

@@ -15,10 +15,12 @@ from ensue.basket_evaluation import evaluate_baskets
 from ensue.errors import DataError, MissingExtraError
 from ensue.evaluation import Evaluation, evaluate
 from ensue.events.log import EventLog
-from ensue.expected_ratings import answers_ratings, has_ratings
-from ensue.experiment import Experiment
+from ensue.expected_ratings import has_ratings, rates
+from ensue.experiment import RMSE, Experiment
 from ensue.inputs import USER, Inputs
+from ensue.ladder.choosing import validation_rmse
 from ensue.ladder.costs import Cost, folder_bytes, latency, process_peak
+from ensue.ladder.learnable import Learnable
 from ensue.ladder.outcome import Rung
 from ensue.metrics import DEFAULT, metric
 from ensue.model import Conditions, Model, Training, refit
@@ -27,7 +29,6 @@ from ensue.objective import NONE, Objective
 from ensue.presets import PRESETS, preset
 from ensue.progress import Progress
 from ensue.ranking import Recommender
-from ensue.rated_beside import rated_beside
 from ensue.rating_evaluation import evaluate_ratings
 from ensue.rules import with_first_seen
 from ensue.run_folder import MODELS
@@ -45,7 +46,8 @@ class FirstFit:
     Attributes:
         model: the description, with what was left to the data as it was chosen.
         recommender: as it came out of the fit.
-        validation: its figure, on all validation targets; None if there are none.
+        validation: its figures, on all validation targets; None if there are none, or if ratings are judged.
+        score: the figure by which it is chosen; None if there is nothing to choose on.
         seconds: what that took.
         peak: the most memory that the process had held before; None where the system does not tell.
     """
@@ -53,6 +55,7 @@ class FirstFit:
     model: Model
     recommender: Recommender
     validation: Evaluation | None
+    score: float | None
     seconds: float
     peak: float | None
 
@@ -103,10 +106,13 @@ def first_fit(model: Model, training: Training, conditions: Conditions, chosen_o
     began, peak = time.monotonic(), process_peak()
     fitted = model.fit(training, conditions)
     model = replace(model, **fitted.settings)  # what was left to the data stays as it was chosen
-    found = None
-    if training.validation is not None:
+    found = score = None
+    if training.validation is not None and chosen_on != RMSE:
         found = evaluate(fitted, training.validation, metrics=(metric(chosen_on),))
-    return FirstFit(model, fitted, found, time.monotonic() - began, peak)
+        score = found.value(chosen_on)
+    elif training.validation is not None:
+        score = validation_rmse(fitted, training.validation)
+    return FirstFit(model, fitted, found, score, time.monotonic() - began, peak)
 
 
 def validated(log: EventLog, parts: Split, experiment: Experiment) -> Training:
@@ -120,22 +126,8 @@ def validated(log: EventLog, parts: Split, experiment: Experiment) -> Training:
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
     training = Training.of(log, by, seen, experiment.objective, experiment.evaluation.cold_items)
     check_learnt(parts, training.catalogue, "validation")
-    validation = parts.examples("validation", training.catalogue, experiment.evaluation.targets)
+    validation = experiment.evaluation.examples(parts, "validation", training.catalogue)
     return replace(training, validation=validation if len(validation) else None)
-
-
-def learnable_of(experiment: Experiment, train: EventLog, before_test: EventLog) -> tuple[EventLog, EventLog]:
-    """What of the training part, and of all before the test, is learnt from: filters are fitted on each.
-
-    Raises:
-        DataError: a filter leaves nothing.
-    """
-    filters = experiment.filters
-    if not filters.fitted:
-        return train, before_test
-    first = filters.fit(train)
-    last = filters.fit(before_test) if experiment.refit else first
-    return first.learnt_from(train), last.learnt_from(before_test)
 
 
 def rung(
@@ -143,7 +135,7 @@ def rung(
     model: Model,
     experiment: Experiment,
     parts: Split,
-    learnable: tuple[EventLog, EventLog],
+    learnable: Learnable,
     folder: Path,
     progress: Progress,
     segments: Sequence[Segmenting | str] = SEGMENTS,
@@ -155,15 +147,20 @@ def rung(
         model: what is fitted.
         experiment: with every automatic choice made.
         parts: which events are tested.
-        learnable: what is learnt from, of the training part and of all before the test.
+        learnable: what is learnt from.
         folder: where it is saved, in a folder of models.
         progress: who is told how far it is.
         segments: ways of parting the tested targets, for figures of each part.
     """
-    conditions = Conditions(seed=experiment.seed, progress=progress, max_minutes=experiment.max_minutes)
+    conditions = Conditions(
+        seed=experiment.seed,
+        progress=progress,
+        max_minutes=experiment.max_minutes,
+        processes=experiment.processes,
+    )
     progress.say(f"{label}: {model.summary}")
     began = time.monotonic()
-    training = validated(learnable[0], parts, experiment)
+    training = validated(learnable.train, parts, experiment)
     first = first_fit(model, training, conditions, experiment.evaluation.choose_on)
     first = replace(first, seconds=time.monotonic() - began)
     return finished(label, first, experiment, parts, learnable, folder, conditions, segments)
@@ -174,7 +171,7 @@ def finished(
     first: FirstFit,
     experiment: Experiment,
     parts: Split,
-    learnable: tuple[EventLog, EventLog],
+    learnable: Learnable,
     folder: Path,
     conditions: Conditions,
     segments: Sequence[Segmenting | str] = SEGMENTS,
@@ -183,12 +180,11 @@ def finished(
     began = time.monotonic()
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
     progress, targets = conditions.progress, experiment.evaluation.targets
-    fitted, score = first.recommender, None
-    if first.validation is not None:
-        score = first.validation.value(experiment.evaluation.choose_on)
+    chosen = experiment.evaluation.choose_on
+    fitted, score = first.recommender, first.score
     if experiment.refit and (parts.part == 1).any():
         cold = experiment.evaluation.cold_items
-        again = Training.of(learnable[1], by, seen, experiment.objective, cold)
+        again = Training.of(learnable.before_test, by, seen, experiment.objective, cold)
         fitted = refit(first.model, fitted, again, conditions)
     place = folder / MODELS / label
     fit_seconds = first.seconds + time.monotonic() - began
@@ -198,27 +194,28 @@ def finished(
         fitted = replace(fitted, catalogue=with_first_seen(fitted.catalogue, before))
     split = experiment.to_json()["split"]
     what = learnt(parts.log, before, experiment.shape.said(by), split, experiment.objective)
-    what |= {"events": learnable[1 if experiment.refit else 0].n_events, "targets": targets}
+    kept = learnable.before_test if experiment.refit else learnable.train
+    what |= {"events": kept.n_events, "targets": targets, "target_seed": experiment.evaluation.target_seed}
     artifacts.save(fitted, place, facts={"validation": score, "label": label, "learnt": what})
     served = runtime.load(place)
     began = time.monotonic()
     metrics = tuple(metric(name) for name in experiment.evaluation.metrics) or DEFAULT
     check_learnt(parts, served.catalogue)
-    examples = parts.examples("test", served.catalogue, targets)
+    examples = experiment.evaluation.examples(parts, "test", served.catalogue)
     figures = evaluate(
         served, examples, metrics=metrics, curves=True, slates=True, segments=segments, probabilities=True
     )
     test_seconds = time.monotonic() - began
     warnings = (
         *probe(served, examples, reads(served)),
-        *suspicions(figures, score, experiment.evaluation.choose_on),
+        *(suspicions(figures) if chosen == RMSE else suspicions(figures, score, chosen)),
     )
     for warning in warnings:
         progress.say(f"{label}: warning: {warning}")
-    ratings, rates = None, served if answers_ratings(served) else rated_beside(served)
-    if rates is not None:
+    ratings, rating = None, rates(served)
+    if rating is not None:
         try:
-            ratings = evaluate_ratings(rates, examples, training=before if has_ratings(before) else None)
+            ratings = evaluate_ratings(rating, examples, training=before if has_ratings(before) else None)
         except DataError as fault:
             progress.say(f"{label}: {fault}")
     baskets = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,19 @@ import polars as pl
 
 from ensue import artifacts, reporting
 from ensue.errors import ConfigError, EnsueError, MissingExtraError, ModelError
-from ensue.events.filtering import Fitted
 from ensue.events.log import EventLog
 from ensue.events.readers.sql import name_of
 from ensue.experiment import Data, Experiment, described_model
 from ensue.inputs import TIME
+from ensue.ladder import choosing
+from ensue.ladder.learnable import Learnable
 from ensue.ladder.logs import load_log
 from ensue.ladder.outcome import Outcome, Rung
 from ensue.ladder.parting import parted
 from ensue.ladder.rungs import rung
 from ensue.progress import Progress, Silent
 from ensue.run_folder import FIGURES, HISTORIES, MODELS, RESULTS
-from ensue.splits import TEST, Split
+from ensue.splits import TEST
 from ensue.suiting import TYPE
 
 
@@ -48,9 +48,12 @@ def run(
     progress = progress or Silent()
     log = load_log(experiment.data, progress.say) if log is None else log
     ready = parted(experiment, log, progress)
-    experiment, log, found, parts = ready.experiment, ready.log, ready.audit, ready.split
+    experiment = choosing.chosen_on(ready.experiment, progress)
+    log, found, parts = ready.log, ready.audit, ready.split
     by = experiment.sequences.by
-    learnable, filtered = _learnable(experiment, parts, progress)
+    learnable = Learnable.of(experiment, parts.train, parts.before_test, progress)
+    if told := learnable.tested(parts.log.where(parts.part == TEST)):
+        progress.say(told)
     folder = _folder(experiment)
     rungs: list[Rung] = []
     skipped: dict[str, str] = {}
@@ -64,8 +67,8 @@ def run(
             progress.say(f"{label}: left out. {fault}")
     if not rungs:
         raise ModelError("No model of this experiment could run: " + "; ".join(skipped.values()))
-    best = _best(rungs)
-    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, filtered)
+    best = choosing.best(rungs, experiment.evaluation.choose_on)
+    outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, learnable.filtered)
     if experiment.keep_histories:
         _kept(parts.log, rungs, by, experiment.objective.typed).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
@@ -84,29 +87,6 @@ def _samples(outcome: Outcome) -> list[dict[str, Any]]:
         return []
     served = outcome.recommender
     return reporting.samples(served, outcome.split.examples("test", served.catalogue, "last"))
-
-
-def _learnable(
-    experiment: Experiment, parts: Split, progress: Progress
-) -> tuple[tuple[EventLog, EventLog], Mapping[str, Fitted]]:
-    """What of the training part, and of all before the test, is learnt from; and the filters, fitted on each."""
-    train, before = parts.train, parts.before_test
-    filters = experiment.filters
-    if not filters.fitted:
-        return (train, before), {}
-    fitted = {"train": filters.fit(train)}
-    if experiment.refit:
-        fitted["before_test"] = filters.fit(before)
-    for name, one in fitted.items():
-        for line in one.lines():
-            progress.say(f"{name.replace('_', ' ')}: {line}")
-    last = fitted.get("before_test", fitted["train"])
-    found = last.later(parts.log.where(parts.part == TEST))
-    progress.say(
-        f"test: {found['cold']:,} events are on items that are not learnt from, and misses; "
-        f"{found['not_learnt_from']:,} are of users that are not learnt from, and asked about by their histories"
-    )
-    return (fitted["train"].learnt_from(train), last.learnt_from(before)), fitted
 
 
 def _folder(experiment: Experiment) -> Path:
@@ -143,12 +123,6 @@ def _kept(log: EventLog, rungs: list[Rung], by: str, typed: bool) -> pl.DataFram
     wanted |= {TYPE} if typed else set()
     known = set(log.columns) - (set() if log.has_time else {TIME})
     return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
-
-
-def _best(rungs: list[Rung]) -> str:
-    """The model that was best on validation; without validation targets, the last of the ladder."""
-    scored = [rung for rung in rungs if rung.validation is not None]
-    return max(scored, key=lambda rung: rung.validation or 0.0).label if scored else rungs[-1].label
 
 
 def _figures(rungs: list[Rung], metric: str) -> pl.DataFrame:

@@ -30,6 +30,7 @@ from ensue.sequences import times_of, units
 from ensue.serving.served import Served, served
 from ensue.serving.state import Store, open_store
 from ensue.splits import TEST, Split, check_learnt
+from ensue.splits.completion import COMPLETION
 from ensue.splits.targets import with_history
 
 DEPTH = 100
@@ -43,6 +44,8 @@ def replay(
     k: int = 10,
     available: bool = False,
     limit: int = 0,
+    targets: str = "successive",
+    target_seed: int = 0,
     store: Store | str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -59,12 +62,14 @@ def replay(
         k: cut-off of recall, NDCG and MRR.
         available: ask a second time with the items withdrawn that had not come yet.
         limit: questions at most, evenly spread over all; 0 asks all.
+        targets: which events of the test are asked for: "successive" (every one), "last" of each sequence or "random".
+        target_seed: of the random ones.
         store: of the histories, holding nothing yet, or its address; None takes a file that goes afterwards.
         seed: of the bootstrap.
         progress: who is told how far it is.
 
     Raises:
-        ConfigError: k or limit cannot be, or the store holds something.
+        ConfigError: k, limit or targets cannot be, or the store holds something.
         DataError: there is nothing to predict, or an event cannot be told.
         ColumnError: available items are asked for, and the log has no times.
         LeakError: the model was fitted on the whole log, tested events included.
@@ -77,7 +82,7 @@ def replay(
     if checked_k(k) < 1 or limit < 0:
         raise ConfigError(f"k={k}, limit={limit}: take k from 1 up, and a limit from 0 up, 0 being none.")
     check_learnt(split, recommender.catalogue, same_log=False)
-    asked = _questions(split, answering, limit)
+    asked = _questions(split, answering, limit, targets, target_seed)
     depth = max(k, DEPTH)
     metrics: tuple[Metric, ...] = (Recall(k), NDCG(k), MRR(k))
     offline = evaluate(recommender, asked.examples, metrics=metrics, seed=seed, progress=told)
@@ -149,11 +154,15 @@ def _whole(log: EventLog, by: str) -> Split:
     return Split(log, np.full(log.n_events, TEST, dtype=np.uint8), "every event", by)
 
 
-def _questions(split: Split, answering: Served, limit: int) -> _Questions:
+def _questions(split: Split, answering: Served, limit: int, targets: str, seed: int) -> _Questions:
     """The questions of the test part, in the order of its examples."""
-    examples = split.examples("test", answering.recommender.catalogue)
+    if targets == COMPLETION:
+        raise ConfigError(
+            "Open baskets are not replayed, since a store holds what is bought: take targets 'successive'."
+        )
+    examples = split.examples("test", answering.recommender.catalogue, targets, seed=seed)
     unit = units(split.log, split.by)
-    places, ends, sequence, _ = with_history(unit, split.asked("test"), split.until)
+    places, ends, sequence, _ = with_history(unit, split.asked("test"), split.until, targets, seed)
     if 0 < limit < len(places):
         chosen = np.unique(np.linspace(0, len(places) - 1, limit).astype(np.int64))
         places, ends, sequence = places[chosen], ends[chosen], sequence[chosen]

@@ -132,6 +132,7 @@ def lines(
     note: str = "",
     ticks: Sequence[tuple[float, str]] = (),
     from_zero: bool = True,
+    up_to: float = -math.inf,
     joined: bool = True,
 ) -> Html:
     """Several lines on one pair of axes, with a key.
@@ -143,6 +144,7 @@ def lines(
         note: more about it, after the caption.
         ticks: (place, name) on the horizontal axis; round values if none are given.
         from_zero: whether the vertical axis begins at 0 for values from 0 up.
+        up_to: the vertical axis reaches at least so far, so that several plots may have one scale.
         joined: whether points are joined; points of kinds without an order are not, and stand side by side.
     """
     drawn = [one for one in series if one.points]
@@ -151,7 +153,9 @@ def lines(
         y for one in drawn for ends in one.spread for y in ends
     ]
     first, last = min(xs), max(xs)
-    marks = round_values(min([0.0, *ys]) if from_zero else min(ys, default=0.0), max(ys, default=1.0))
+    marks = round_values(
+        min([0.0, *ys]) if from_zero else min(ys, default=0.0), max([up_to, *ys] if ys else [1.0])
+    )
     low, high = min(marks[0], min(ys, default=0.0)), max(marks[-1], max(ys, default=0.0))
     foot = TOP + TALL
     tall = foot + (34.0 if across else 20.0)

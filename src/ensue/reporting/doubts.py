@@ -14,7 +14,13 @@ BASELINES = ("popular", "recent", "markov", "rules")
 
 def doubts(run: Run) -> list[str]:
     """Sentences, the gravest first; none if there is nothing to mind."""
-    return [*_leaks(run), *_odd(run), *_tested(run), *_networks(run), *_missing(run)]
+    return [
+        *_leaks(run),
+        *_odd(run),
+        *_tested(run),
+        *(line for one in run.tracks.values() for line in _networks(one)),
+        *_missing(run),
+    ]
 
 
 def _leaks(run: Run) -> Iterator[str]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from ensue import run_folder
 from ensue.errors import ArtifactError
+from ensue.experiment import RMSE
 from ensue.report.comparing import Standing
 from ensue.significance import Comparison
+from ensue.tracks import by_track
 
 ALIKE = 0.05
 """From this p-value on (Holm-corrected), a model is not told from the best."""
@@ -19,7 +21,7 @@ TESTED = 200_000
 """The most users' figures that are tested for a report; `ensue compare` tests any number."""
 
 USUAL = ("ndcg@10", "recall@10", "mrr@10", "auc")
-NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "auc": "AUC", "f1": "F1"}
+NAMES = {"rmse": "RMSE", "ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "auc": "AUC", "f1": "F1"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Run:
     Attributes:
         folder: where it lies.
         content: of run.json.
-        comparison: the paired tests against the model that is highest in the test; None where there are none.
+        comparison: the paired tests against the model that is highest in the test, among those of the track of the
+            model that is served; None where there are none.
         why: why there are none, or "".
     """
 
@@ -66,6 +69,17 @@ class Run:
     def best(self) -> Mapping[str, Any]:
         """The model that was best on validation, and is served."""
         return next(rung for rung in self.rungs if rung["label"] == self.content["best"])
+
+    @property
+    def tracks(self) -> Mapping[str, Run]:
+        """The run by tracks, each with the models and the tests of its own: two tracks are never ranked together."""
+        parted = by_track(self.rungs)
+        if len(parted) == 1:
+            return dict.fromkeys(parted, self)
+        whole = self.content
+        return {
+            track: _tested(self.folder, {**whole, "models": rungs}, rungs) for track, rungs in parted.items()
+        }
 
     @property
     def metrics(self) -> list[str]:
@@ -95,7 +109,9 @@ class Run:
         """The label of the model that is highest in the test on the metric that leads."""
         if self.comparison is not None:
             return self.comparison.best
-        return str(max(self.rungs, key=lambda rung: float(self.figure(rung, self.metric)["value"]))["label"])
+        among = by_track(self.rungs)
+        served = next((own for own in among.values() if self.content["best"] in _labels(own)), self.rungs)
+        return str(max(served, key=lambda rung: float(self.figure(rung, self.metric)["value"]))["label"])
 
     def standing(self, label: str) -> Standing:
         """How a model stands to the one that is highest in the test."""
@@ -115,15 +131,26 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     content = run_folder.results(folder)
-    users = content["models"][0]["test"]["counts"]["users"]
-    if len(content["models"]) < 2:
+    parted = by_track(content["models"])
+    served = next(rungs for rungs in parted.values() if content["best"] in _labels(rungs))
+    return _tested(folder, content, served)
+
+
+def _tested(folder: Path, content: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> Run:
+    """A run with the paired tests among some of its models, which are of one track."""
+    if len(among) < 2:
         return Run(folder, content, None, "there is one model, and nothing to compare it with")
-    if users * len(content["models"]) > TESTED:
+    if among[0]["test"]["counts"]["users"] * len(among) > TESTED:
         return Run(folder, content, None, f"ensue compare {folder} makes the paired tests of so many users")
     try:
-        return Run(folder, content, run_folder.comparison(folder, content["experiment"]["seed"]))
+        seed = content["experiment"]["seed"]
+        return Run(folder, content, run_folder.comparison(folder, seed, _labels(among)))
     except ArtifactError as fault:
         return Run(folder, content, None, str(fault))
+
+
+def _labels(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [rung["label"] for rung in rungs]
 
 
 def shown_metrics(measured: Sequence[str]) -> list[str]:
@@ -140,6 +167,15 @@ def titled(name: str) -> str:
     """
     word, sign, rest = name.partition("@")
     return NAMES.get(word, word) + sign + rest
+
+
+def chosen(name: str, value: float) -> str:
+    """By what figure on validation the best model was chosen.
+
+    >>> chosen("ndcg@10", 0.125), chosen("rmse", 0.875)
+    ('NDCG@10 0.1250', 'RMSE 0.8750, the lowest')
+    """
+    return f"{titled(name)} {value:.4f}" + (", the lowest" if name == RMSE else "")
 
 
 def between(found: Mapping[str, Any]) -> str:

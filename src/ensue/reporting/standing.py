@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ensue.experiment import RMSE
 from ensue.report import comparing
 from ensue.report.blocks import Block, Grid, Heading, Part, Pictures, Tiles, Words
-from ensue.reporting.reading import ALIKE, Run, between, parameters, seconds, size, titled
+from ensue.reporting.reading import ALIKE, Run, between, chosen, parameters, seconds, size, titled
 from ensue.significance import Comparison
+from ensue.tracks import APART, SAID, track_in
 
 
 def lead(run: Run) -> list[Block]:
     """What the run came to, in a sentence and a few figures."""
     counts, by = run.best["test"]["counts"], run.unit
-    found = run.figure(run.best, run.metric)
+    name, found = _leading(run)
     took = sum(rung["fit_seconds"] + rung["test_seconds"] for rung in run.rungs)
     cold = counts["cold_targets"] / counts["targets"] if counts["targets"] else 0.0
     tiles = (
-        (f"{titled(run.metric)}, {run.best['label']}", f"{found['value']:.4f}"),
+        (f"{titled(name)}, {run.best['label']}", f"{found['value']:.4f}"),
         (f"{by}s tested", f"{counts['users']:,}"),
         ("targets", f"{counts['targets']:,}"),
         ("of them cold", f"{cold:.1%}"),
@@ -31,16 +33,30 @@ def lead(run: Run) -> list[Block]:
 def verdict(run: Run) -> str:
     """Which model is served, what it reached, and which others are not told from the highest."""
     best = run.best["label"]
-    found = run.figure(run.best, run.metric)
-    said = [f"{best} is served: {titled(run.metric)} {between(found)} in the test."]
+    name, found = _leading(run)
+    over = f" over {run.best['ratings']['warm']['targets']:,} warm ratings" if name == RMSE else ""
+    said = [f"{best} is served: {titled(name)} {between(found)}{over} in the test."]
     if run.best["validation"] is None:
         said.append("There was nothing to choose on, so it is the last of the ladder.")
     elif len(run.rungs) > 1:
-        chosen = run.content["experiment"]["evaluation"]["choose_on"]
-        said.append(f"It was best on validation ({titled(chosen)} {run.best['validation']:.4f}).")
-    if run.comparison is not None:
+        by = run.content["experiment"]["evaluation"]["choose_on"]
+        said.append(f"It was best on validation ({chosen(by, run.best['validation'])}).")
+    if run.comparison is not None and name != RMSE:  # the tests are of rankings
         said.append(_told(run.comparison, best, run.unit))
+    others = sum(track_in(rung) != track_in(run.best) for rung in run.rungs)
+    if others:
+        said.append(
+            f"It is {track_in(run.best)}; {others} of the other track stand in a table of their own. {APART}"
+        )
     return " ".join(said)
+
+
+def _leading(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """The figure of the best model that leads: its RMSE where models were chosen by that, else its leading metric."""
+    rated = run.best.get("ratings")
+    if rated and run.content["experiment"]["evaluation"]["choose_on"] == RMSE:
+        return RMSE, rated["warm"]["metrics"][RMSE]
+    return run.metric, run.figure(run.best, run.metric)
 
 
 def _told(found: Comparison, served: str, unit: str) -> str:
@@ -55,6 +71,10 @@ def _told(found: Comparison, served: str, unit: str) -> str:
         if told
         else ""
     )
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}. "
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -75,7 +95,7 @@ def models(run: Run) -> Part:
     counts, by = run.rungs[0]["test"]["counts"], run.unit
     said = (
         f"Over all {counts['targets']:,} targets of {counts['users']:,} {by}s, each {by} weighing the same; "
-        f"{run.rungs[0]['test']['protocol']}. "
+        f"{run.rungs[0]['test']['protocol']}. {_sentence(SAID[track_in(run.rungs[0])])}"
     )
     cold = counts["cold_targets"]
     said += (
@@ -102,7 +122,7 @@ def _table(run: Run) -> Grid:
     rows = []
     for rung in run.rungs:
         test = rung["test"]
-        name = f"{rung['label']} (served)" if rung["label"] == run.best["label"] else rung["label"]
+        name = f"{rung['label']} (served)" if rung["label"] == run.content["best"] else rung["label"]
         warm = "-" if not test.get("warm") else f"{test['warm']['metrics'][run.metric]['value']:.4f}"
         figures = [
             between(run.figure(rung, one)) if place < 2 else f"{run.figure(rung, one)['value']:.4f}"
@@ -163,7 +183,10 @@ def _seeds(run: Run) -> list[Block]:
             ),
         )
         for label, by in found["models"].items()
+        if label in [rung["label"] for rung in run.rungs]
     )
+    if not rows:
+        return []
     heads = ("model", *(titled(name) for name in run.metrics))
     said = (
         f"Means and standard deviations over the seeds {', '.join(map(str, found['seeds']))}; all other figures are of "
@@ -236,6 +259,12 @@ def _shown(value: float | None, how: Callable[[float], str]) -> str:
 def facts_of(run: Run) -> list[dict[str, Any]]:
     """The leading figure of each model, for programs."""
     return [
-        {"label": rung["label"], **run.figure(rung, run.metric), "standing": run.standing(rung["label"])}
-        for rung in run.rungs
+        {
+            "label": rung["label"],
+            "track": track,
+            **one.figure(rung, one.metric),
+            "standing": one.standing(rung["label"]),
+        }
+        for track, one in run.tracks.items()
+        for rung in one.rungs
     ]

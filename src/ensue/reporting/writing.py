@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ensue.errors import ArtifactError
-from ensue.report.blocks import Part, Report, Words
+from ensue.report.blocks import Heading, Part, Report, Words
+from ensue.reporting.baskets import baskets
 from ensue.reporting.detail import curves, probabilities, segments, slates
 from ensue.reporting.doubts import doubts
 from ensue.reporting.learning import learning
@@ -16,17 +19,40 @@ from ensue.reporting.reading import Absent, Run, read_run
 from ensue.reporting.sparsity import sparsity
 from ensue.reporting.standing import costs, facts_of, lead, models, verdict
 from ensue.run_folder import REPEAT, REPORT, RESULTS
+from ensue.tracks import APART, SAID
 
 T = TypeVar("T")
 
+
+def apart(part: Callable[[Run], Part | Absent]) -> Callable[[Run], Part | Absent]:
+    """A part that ranks models, made of each track of a run: two tracks share no table and no plot.
+
+    Args:
+        part: of the models of one track.
+    """
+
+    @wraps(part)
+    def made(run: Run) -> Part | Absent:
+        found = {track: part(one) for track, one in run.tracks.items()}
+        parts = {track: one for track, one in found.items() if isinstance(one, Part)}
+        first, *others = parts.values() or found.values()
+        if len(found) == 1 or not isinstance(first, Part):
+            return first
+        blocks = [block for track, one in parts.items() for block in (Heading(SAID[track]), *one.blocks)]
+        return replace(first, blocks=(*((Words(APART),) if others else ()), *blocks))
+
+    return made
+
+
 PARTS: tuple[Callable[[Run], Part | Absent], ...] = (
-    models,
-    learning,
-    curves,
-    segments,
-    slates,
-    probabilities,
-    sparsity,
+    apart(models),
+    apart(learning),
+    apart(curves),
+    apart(segments),
+    apart(slates),
+    apart(baskets),
+    apart(probabilities),
+    apart(sparsity),
     examples,
     costs,
     data,

@@ -14,10 +14,12 @@ from ensue import artifacts, ladder, runtime
 from ensue.errors import ConfigError, DataError, MissingExtraError, ModelError
 from ensue.events.log import EventLog
 from ensue.experiment import Experiment, described_model
+from ensue.ladder.choosing import ranking
 from ensue.ladder.costs import folder_bytes, latency
+from ensue.ladder.learnable import Learnable
 from ensue.ladder.outcome import Rung, shown
 from ensue.ladder.parting import parted
-from ensue.ladder.rungs import described, finished, learnable_of, refuse_unknown, validated
+from ensue.ladder.rungs import described, finished, refuse_unknown, validated
 from ensue.metrics import metric
 from ensue.model import Conditions, Model, Training
 from ensue.progress import Progress, Silent
@@ -130,11 +132,12 @@ def select(
 
     Raises:
         DataError: there is nothing to validate on.
-        ConfigError: a model does not exist, or none stays within the limits.
+        ConfigError: a model does not exist, none stays within the limits, or the race is to be by RMSE.
         EnsueError: nothing could be read, split or fitted.
     """
     progress = progress or Silent()
     asked = dict(experiment.models)
+    experiment = ranking(experiment, "A race")
     name = metric(experiment.evaluation.choose_on).name
     for one in names:
         refuse_unknown(one, asked)
@@ -142,8 +145,8 @@ def select(
         experiment, ladder.load_log(experiment.data, progress.say) if log is None else log, progress
     )
     experiment, parts = begun.experiment, begun.split
-    events = learnable_of(experiment, parts.train, parts.before_test)
-    training = validated(events[0], parts, experiment)
+    events = Learnable.of(experiment, parts.train, parts.before_test)
+    training = validated(events.train, parts, experiment)
     if training.validation is None:
         raise DataError(
             f"{parts.name}: the validation part asks for nothing, so that there is nothing to choose on: take "
@@ -152,7 +155,7 @@ def select(
     folder = _folder(experiment)
     by, seen = experiment.sequences.by, bool(experiment.evaluation.exclude_seen)
     found = facts(
-        events[0], training.sequences, by, exclude_seen=seen, progress=progress, seed=experiment.seed
+        events.train, training.sequences, by, exclude_seen=seen, progress=progress, seed=experiment.seed
     )
     for line in found.lines():
         progress.say(line)
@@ -180,7 +183,7 @@ def select(
     chosen = replace(
         experiment,
         models={choice.taken: _described(choice.taken, fit.model)},
-        max_minutes=round(ran.limits[choice.taken], 2),
+        max_minutes=float(f"{ran.limits[choice.taken]:.3g}"),  # none that is left would be no limit
         out="selected",
     )
     progress.say(f"{choice.taken}: fitted anew on all before the test, and tested")

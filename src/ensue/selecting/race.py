@@ -19,6 +19,7 @@ from ensue.evaluation import Evaluation
 from ensue.ladder.rungs import FirstFit, first_fit, trains
 from ensue.model import Conditions, Model, Training
 from ensue.significance import Interval, interval
+from ensue.tracks import TIME_AWARE, TIME_BLIND, refuse_mixed, track_of
 
 TWO_ROUNDS = 4
 """Up to so many networks race in two rounds, more of them in three."""
@@ -164,12 +165,18 @@ def race(
         conditions: how fits go.
         metric: on validation, by which they race, as evaluations name it.
         minutes: of all networks together; 0 is no limit, and one round.
+
+    Raises:
+        ConfigError: some models read when they are asked, and others do not.
     """
     going = Racing(training, conditions, metric)
     alive = [label for label, model in models.items() if trains(model)]
     for label, model in models.items():
         if label not in alive:
             going.run(label, model)
+    tracks = {label: track_of(fit.recommender) for label, fit in going.fits.items()}
+    tracks |= {label: TIME_BLIND if _asked(models[label]) == "none" else TIME_AWARE for label in alive}
+    refuse_mixed(tracks, "A race")
     number = 1 if len(alive) < 2 or not minutes else 2 if len(alive) <= TWO_ROUNDS else 3
     rounds: list[float] = []
     spent = 0.0
@@ -186,6 +193,11 @@ def race(
         spent = sum(going.minutes.get(label, 0.0) for label in models if trains(models[label]))
         alive = going.drop(alive, step + 1)
     return Race(going.fits, going.minutes, going.dropped, going.skipped, tuple(rounds), going.limits)
+
+
+def _asked(model: Model) -> str:
+    """What a network reads of the moment of a question; "none" for one that has no such setting."""
+    return str(getattr(model, "asked", "none"))
 
 
 def of_each(left: float, step: int, number: int, entered: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ensue.progress import spoken
 from ensue.selecting.front import SURE, Choice, Standing
 from ensue.selecting.race import Dropped
 
@@ -69,7 +70,7 @@ def dropped(label: str, found: Dropped, metric: str) -> str:
     """Why a network left the race early."""
     gap = found.gap
     return (
-        f"{label}: out of the race after {found.minutes:.2g} minutes (round {found.after}): {metric} lower than "
+        f"{label}: out of the race after {spoken(found.minutes)} (round {found.after}): {metric} lower than "
         f"{found.leader} by {gap.value:.4f} ({gap.low:.4f} to {gap.high:.4f})"
     )
 

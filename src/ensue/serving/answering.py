@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from ensue.expected_ratings import rate, rates
 from ensue.explaining import explain_items
 from ensue.questions import Question
-from ensue.ranking import Slate
+from ensue.ranking import Recommender, Slate
 from ensue.rules import read_rules, recommend
+from ensue.serving.problems import Problem
 from ensue.serving.schemas import Recommend
 from ensue.serving.served import Served
 
@@ -31,6 +33,7 @@ def answered(served: Served, asked: Recommend, question: Question, k: int) -> di
     Raises:
         ConfigError: its rules have faults.
         QueryError: its history has.
+        Problem: ratings are wanted of a model that has learnt none.
     """
     began = time.perf_counter()
     ruling = served.ruling
@@ -49,6 +52,11 @@ def answered(served: Served, asked: Recommend, question: Question, k: int) -> di
     }
     if ruled.notes:
         found["notes"] = list(ruled.notes)
+    if asked.ratings:
+        rating_of(served)
+        expected = rate(served.recommender, question, slate.items)
+        for row in found["items"]:
+            row["rating"] = round(expected[row["item"]], 4)
     if asked.explain:
         whys = explain_items(
             served.recommender,
@@ -69,6 +77,23 @@ def answered(served: Served, asked: Recommend, question: Question, k: int) -> di
             **cost,
             "explain": round(1000 * (time.perf_counter() - done), 4) if asked.explain else 0.0,
         }
+    return found
+
+
+def rating_of(served: Served) -> Recommender:
+    """The model as one that answers with ratings.
+
+    Raises:
+        Problem: it has learnt none.
+    """
+    found = rates(served.recommender)
+    if found is None:
+        raise Problem(
+            422,
+            "no-ratings",
+            f"The model {served.label} has learnt no ratings: train one with a loss of ratings, or with ratings beside "
+            "next items (objective.rating).",
+        )
     return found
 
 

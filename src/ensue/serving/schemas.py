@@ -64,6 +64,7 @@ class Recommend(Who):
     titles: bool = True
     features: Annotated[list[Text], Field(max_length=32)] = []
     explain: bool = False
+    ratings: bool = False
     timings: bool = False
 
 

@@ -62,7 +62,8 @@ class Shadowing:
         self, shadow: Served, asked: Recommend, question: Question, k: int, entry: Mapping[str, Any]
     ) -> None:
         began = time.perf_counter()
-        plain = asked.model_copy(update={"explain": False, "titles": False, "features": [], "timings": False})
+        less = {"explain": False, "titles": False, "features": [], "ratings": False, "timings": False}
+        plain = asked.model_copy(update=less)
         items = [row["item"] for row in answered(shadow, plain, question, k)["items"]]
         milliseconds = 1000 * (time.perf_counter() - began)
         given = entry["items"]

@@ -95,7 +95,8 @@ def _told(log: EventLog, column: str, tested: str) -> np.ndarray:
         )
     if column not in log.columns:
         raise ColumnError(
-            f"The log has no column '{column}', but {', '.join(log.columns)}.{nearest(column, log.columns)}"
+            f"The log has no column '{column}', but {', '.join(log.source_columns)}."
+            f"{nearest(column, log.source_columns)}"
         )
     values = log.frame[column].cast(pl.String)
     later: np.ndarray = (values == tested).fill_null(False).to_numpy()

@@ -43,7 +43,7 @@ def given(log: EventLog, *, column: str = "", validation: float = 0.1, seed: int
     if column not in log.frame.columns:
         raise ColumnError(
             f"There is no column '{column}' that says which part an event is in; the log has: "
-            f"{', '.join(log.columns)}. Add one of {', '.join(PARTS)}."
+            f"{', '.join(log.source_columns)}. Add one of {', '.join(PARTS)}."
         )
     said = log.frame[column].cast(pl.String)
     part = said.replace_strict(PARTS, default=None, return_dtype=pl.UInt8)

@@ -37,10 +37,7 @@ def examples_at(
         seed: of the random ones.
     """
     unit = units(log, by)
-    places, ends, sequence, without_history = with_history(unit, positions, until)
-    if targets != "successive" and len(places):
-        one = _one_of_each(sequence, targets, seed)
-        places, ends, sequence = places[one], ends[one], sequence[one]
+    places, ends, sequence, without_history = with_history(unit, positions, until, targets, seed)
     encoded = catalogue.encode(log.frame["item"])[unit.order]
     known = encoded != UNKNOWN
     before = np.concatenate([[0], np.cumsum(known)])
@@ -72,19 +69,27 @@ def examples_at(
     )
 
 
-def with_history(unit: Units, positions: Ints, until: Ints | None = None) -> tuple[Ints, Ints, Ints, int]:
+def with_history(
+    unit: Units, positions: Ints, until: Ints | None = None, targets: str = "successive", seed: int = 0
+) -> tuple[Ints, Ints, Ints, int]:
     """Events that have a history: their places in `unit.order`, where it ends, their sequences; how many have none.
 
     Args:
         unit: the sequences.
         positions: places in the log.
         until: as for `examples_at`.
+        targets: which of those with a history are given, as for `examples_at`.
+        seed: of the random ones.
     """
     places = np.sort(unit.places[positions])
     ends = places if until is None else unit.places[until[unit.order[places]]]
     sequence = np.searchsorted(unit.offsets, places, side="right") - 1
     asked = ends > unit.offsets[sequence]
-    return places[asked], ends[asked], sequence[asked], int((~asked).sum())
+    found = places[asked], ends[asked], sequence[asked]
+    if targets != "successive" and asked.any():
+        one = _one_of_each(found[2], targets, seed)
+        found = found[0][one], found[1][one], found[2][one]
+    return *found, int((~asked).sum())
 
 
 def _one_of_each(sequence: Ints, targets: str, seed: int) -> Ints:

@@ -17,6 +17,7 @@ import numpy as np
 from ensue.errors import ConfigError, DataError, MissingExtraError, ModelError
 from ensue.events.log import EventLog
 from ensue.experiment import Experiment
+from ensue.ladder.choosing import ranking
 from ensue.ladder.logs import load_log
 from ensue.ladder.parting import Parted, parted
 from ensue.model import Training
@@ -62,7 +63,8 @@ def tune(
         log: the events, if they are in memory already.
 
     Raises:
-        ConfigError: there is nothing to tune, or the folder holds something else, or is being tuned in.
+        ConfigError: there is nothing to tune, it is to be chosen by RMSE, or the folder holds something else, or is
+            being tuned in.
         DataError: the validation part asks nothing.
         MissingExtraError: Optuna is not installed, or what a model needs is not.
         ModelError: no trial could be done.
@@ -76,6 +78,7 @@ def tune(
         raise ConfigError(
             f"workers={workers}: this machine has {cores} cores, and more than one each is slower."
         )
+    experiment = ranking(experiment, "A tuning")
     search = Search.of(experiment.models)
     folder = _folder(experiment)
     log = load_log(experiment.data, progress.say) if log is None else log
@@ -123,12 +126,10 @@ def learnt_from(parts: Parted) -> Training:
         DataError: the validation part asks nothing.
     """
     experiment, seen = parts.experiment, without_test(parts.split)
-    train, filters = seen.train, experiment.filters
-    if filters.fitted:
-        train = filters.fit(train).learnt_from(train)
+    train = experiment.filters.learnable(seen.train)[0]
     exclude_seen = bool(experiment.evaluation.exclude_seen)
     training = Training.of(train, experiment.sequences.by, exclude_seen, experiment.objective)
-    validation = seen.examples("validation", training.catalogue, experiment.evaluation.targets)
+    validation = experiment.evaluation.examples(seen, "validation", training.catalogue)
     if not len(validation):
         raise DataError(
             "The validation part asks nothing, so no settings can be chosen: take another split, or a larger share "

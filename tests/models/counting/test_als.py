@@ -17,8 +17,9 @@ from ensue.events.log import EventLog
 from ensue.model import Conditions, Training
 from ensue.models.counting import als
 from ensue.models.counting.als import ALS, FactorScoring
+from ensue.objective import Objective
 from ensue.ranking import Parts, Recommender
-from ensue.sequences import Queries
+from ensue.sequences import Queries, Sequences
 
 pytest.importorskip("implicit", reason="pip install 'ensue[implicit]'")
 
@@ -114,6 +115,36 @@ def test_the_items_are_what_the_library_fits() -> None:
     )
     ours = SMALL.fit(kept, Conditions(seed=7))
     np.testing.assert_array_equal(scoring_of(ours).factors, theirs.item_factors)
+
+
+@given(st.integers(0, 99))
+def test_an_event_counts_as_often_as_it_does_as_a_target(seed: int) -> None:
+    known = Training.of(drawn(12))
+    own = known.sequences
+    times = np.random.default_rng(seed).integers(0, 3, len(own.items))
+    again = np.concatenate([[0], np.cumsum(times)])[own.offsets]
+    repeated = Sequences(np.repeat(own.items, times), again, own.keys, own.n_items)
+    counted = replace(known, sequences=repeated)
+    weighted = replace(known, sequences=replace(own, weight=times.astype(np.float32)))
+    brief = replace(SMALL, iterations=2)
+    expected, found = (scoring_of(brief.fit(one)).factors for one in (counted, weighted))
+    np.testing.assert_array_equal(found, expected)
+    halved = replace(known, sequences=replace(own, weight=(times / 2).astype(np.float32)))
+    half = scoring_of(replace(brief, alpha=2 * brief.alpha).fit(halved)).factors
+    np.testing.assert_array_equal(half, expected)
+
+
+def test_what_is_bought_together_answers_whoever_views_it() -> None:
+    rows = [
+        (f"u{n}", f"{kind}{n % 2}", event)
+        for n in range(12)
+        for kind, event in [("v", "view"), ("a", "buy"), ("b", "buy")]
+    ]
+    log = EventLog.of(pl.DataFrame(rows, schema=["user", "item", "event"], orient="row"))
+    fitted = SMALL.fit(Training.of(log, objective=Objective(targets=("buy",))))
+    assert fitted.recommend(["a0"], 1, exclude_seen=True).items == ("b0",)
+    factors, codes = scoring_of(fitted).factors, fitted.catalogue.encode(["v0", "v1"])
+    assert not factors[codes].any(), "nobody buys what is only viewed"
 
 
 def test_users_of_a_single_item_are_left_out_of_the_fit() -> None:

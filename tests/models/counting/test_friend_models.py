@@ -17,7 +17,8 @@ from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.model import Model, Training
 from ensue.models.counting.friend_walks import FriendWalks
-from ensue.models.counting.mutual_friends import MutualFriends, friendships
+from ensue.models.counting.friendships import friendships
+from ensue.models.counting.mutual_friends import MutualFriends
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensue.errors import ConfigError
+from ensue.errors import ArtifactError, ConfigError
 from ensue.events.log import EventLog
 from ensue.model import Training
 from ensue.models.counting import session_index
@@ -152,6 +152,74 @@ def test_stan_is_its_definition(
     if set(history) & set(popularity(sessions)):
         found = scores_of(model.fit(training_of(sessions)), history, at)
         assert found == pytest.approx(read_stan(model, sessions, history, at), rel=1e-6)
+
+
+def weighted(sessions: Sessions, seed: int) -> tuple[Training, list[list[float]]]:
+    """Training whose events count 0, 1/2 or 1 as targets, and how much each event of each session does."""
+    rng = np.random.default_rng(seed)
+    counts = [rng.choice([0.0, 0.5, 1.0], len(items)).tolist() for items, _ in sessions]
+    training = training_of(sessions)
+    weight = np.array([value for own in counts for value in own], dtype=np.float32)
+    return replace(training, sequences=replace(training.sequences, weight=weight)), counts
+
+
+@given(sessions, a_history, st.integers(0, 3), st.integers(0, 9))
+def test_an_item_of_a_neighbour_counts_as_its_event_does(
+    sessions: Sessions, history: str, reach: int, seed: int
+) -> None:
+    """All sessions answer: what shares an item is found by all events, and what it adds is told by the targets."""
+    training, counts = weighted(sessions, seed)
+    expected = popularity(sessions)
+    current = different([item for item in history if item in expected][-8:])
+    if not current:
+        return
+    weight = {item: (place + 1) / len(current) for place, item in enumerate(current)}
+    for (text, _), own in zip(sessions, counts, strict=True):
+        items = different(text)
+        if set(items) & set(current):
+            similarity = sum(weight[item] for item in items if item in weight)
+            shared = items.index(next(item for item in reversed(current) if item in items))
+            for item in items[shared + 1 : shared + 1 + reach] if reach else items:
+                most = max(value for other, value in zip(text, own, strict=True) if other == item)
+                expected[item] += similarity * most
+    found = VSKNN(neighbours=99, sample=0, last=8, decay=1.0, reach=reach).fit(training)
+    assert scores_of(found, history) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("model", [VSKNN(neighbours=3), STAN(neighbours=3)])
+@given(data=sessions, history=a_history, seed=st.integers(0, 9))
+def test_parts_add_up_and_are_stored_with_an_objective_too(
+    model: VSKNN | STAN, data: Sessions, history: str, seed: int
+) -> None:
+    training, _ = weighted(data, seed)
+    fitted = model.fit(training)
+    codes = fitted.catalogue.encode(list(history))
+    codes = codes[codes >= 0]
+    if not len(codes):
+        return
+    queries = Queries.of([codes] * len(fitted.catalogue), len(fitted.catalogue))
+    items = np.arange(len(fitted.catalogue), dtype=np.int32)
+    scores = fitted.scores(queries)
+    parts, rest = fitted.scoring.contributions(queries, items)  # type: ignore[attr-defined]
+    sums = parts.reshape(len(items), -1).sum(axis=1) + rest
+    np.testing.assert_allclose(sums, scores[0], rtol=1e-9, atol=1e-12)
+    again = model.restore(fitted.scoring.parts(), fitted.catalogue)
+    np.testing.assert_array_equal(again.score(queries), scores)
+    halved = replace(
+        training, sequences=replace(training.sequences, weight=np.full(len(training.sequences.items), 0.5))
+    )
+    plain = model.fit(training_of(data)).scores(queries)
+    shares = 1e-9 * fitted.catalogue.share
+    np.testing.assert_allclose(model.fit(halved).scores(queries) - shares, (plain - shares) / 2, rtol=1e-9)
+
+
+def test_stored_weights_that_do_not_fit_are_refused() -> None:
+    fitted = VSKNN().fit(weighted([("abc", 1), ("bcd", 2)], 0)[0])
+    parts = fitted.scoring.parts()
+    for broken in (parts.arrays["weight"][1:], -parts.arrays["weight"] - 1, parts.arrays["weight"] * np.nan):
+        damaged = replace(parts, arrays={**parts.arrays, "weight": broken})
+        with pytest.raises(ArtifactError, match="do not fit their 4 items"):
+            VSKNN().restore(damaged, fitted.catalogue)
 
 
 def test_vsknn_by_hand() -> None:

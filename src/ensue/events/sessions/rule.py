@@ -214,8 +214,8 @@ class Sessions:
         lacking = [name for name in wanted if name not in log.columns]
         if lacking:
             raise ColumnError(
-                f"Sessions {self.words()} need the column '{lacking[0]}', and the log has: {', '.join(log.columns)}."
-                f"{nearest(lacking[0], log.columns)}"
+                f"Sessions {self.words()} need the column '{lacking[0]}', and the log has: "
+                f"{', '.join(log.source_columns)}.{nearest(lacking[0], log.source_columns)}"
             )
         if (self.gap or self.calendar or self.max_seconds) and not log.has_time and log.n_events:
             raise DataError(

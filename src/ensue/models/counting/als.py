@@ -37,6 +37,9 @@ class ALS(Model):
     the history and all times are nothing to it. Users of a single item say nothing about which items go together, and
     are left out of the fit; what the vectors leave undecided is ordered by popularity.
 
+    With an objective, `r_ui` is what the events count as targets: vectors say what is bought together, and the history,
+    whose events are all alike, what whoever asks has to do with it.
+
     Attributes:
         factors: numbers in a vector.
         regularization: `lambda`, the weight of the vectors' squares.
@@ -84,10 +87,9 @@ class ALS(Model):
 
         Raises:
             MissingExtraError: the library implicit is not installed.
-            ModelError: there is an objective.
         """
         scoring = FactorScoring(
-            self._fitted(training.alike(self.name), conditions),
+            self._fitted(training.sequences, conditions),
             self.regularization,
             self.alpha,
             self.last,
@@ -104,7 +106,7 @@ class ALS(Model):
             raise MissingExtraError(f"als needs {fault.name}: pip install 'ensue[implicit]'") from fault
 
         rows = np.repeat(np.arange(len(sequences)), sequences.lengths)
-        taken, _, counts = distinct(rows, sequences.items, sequences.n_items)
+        taken, counts = _taken(rows, sequences)
         several = np.bincount(taken[0], minlength=len(sequences)) > 1
         kept = several[taken[0]]
         users, items = taken[0][kept], taken[1][kept]
@@ -252,6 +254,20 @@ class FactorScoring:
             int(said["last"]),
             catalogue.share,
         )
+
+
+def _taken(rows: Ints, sequences: Sequences) -> tuple[tuple[Ints, Ints], NDArray[np.float64]]:
+    """The different `(users, items)` that count, ascending, and how often each was taken, or by what weight."""
+    if sequences.weight is None:
+        found, _, counts = distinct(rows, sequences.items, sequences.n_items)
+        return found, counts.astype(np.float64)
+    some = np.flatnonzero(sequences.weight > 0)
+    keys = rows[some].astype(np.int64) * sequences.n_items + sequences.items[some]
+    different, which = np.unique(keys, return_inverse=True)
+    weights: NDArray[np.float64] = np.bincount(
+        which, sequences.weight[some], minlength=len(different)
+    ).astype(np.float64)
+    return (different // sequences.n_items, different % sequences.n_items), weights
 
 
 def distinct(

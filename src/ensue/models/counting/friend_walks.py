@@ -8,24 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from ensue.blocks import blocks
-from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError
-from ensue.model import Conditions, Model, Training
-from ensue.models.counting.mutual_friends import FRIENDS, friendships, named
-from ensue.models.counting.personal import each_once
-from ensue.models.counting.tifu_knn import stored_table, table_arrays
-from ensue.ranking import POPULARITY_SHARE, SCORES_AT_ONCE, Parts, Recommender, Scores
-from ensue.sequences import Queries
+from ensue.models.counting.friendships import Floats, FriendModel, FriendScoring
+from ensue.ranking import SCORES_AT_ONCE
 from ensue.spaces import Real, Space, Whole
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FriendWalks(Model):
+class FriendWalks(FriendModel):
     """Where random walks are found that set out from the friends in the history: personalised PageRank, cut short.
 
     A walk begins at one of the friends, all alike, and goes on with probability `keep` from whoever it has reached to
@@ -60,49 +52,34 @@ class FriendWalks(Model):
                 f"friend-walks: steps={self.steps}, keep={self.keep:g}: steps is at least 1, keep lies above 0 up to 1."
             )
 
-    def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
-        """Who is whose friend."""
-        scoring = WalkScoring(self, friendships(training), training.catalogue.share)
-        return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
-
-    def restore(self, parts: Parts, catalogue: Catalogue) -> WalkScoring:
-        """The stored friendships."""
-        return WalkScoring(self, stored_table(parts, FRIENDS, len(catalogue)), catalogue.share)
+    def scored(self, friends: sp.csr_array, share: Floats) -> WalkScoring:
+        """Scores by walks along these friendships."""
+        return WalkScoring(self, friends, share)
 
 
 @dataclass(frozen=True, eq=False)
-class WalkScoring:
+class WalkScoring(FriendScoring):
     """Scores by walks.
 
     Attributes:
         model: its settings.
-        friends: `[N, N]` 1 where two are friends, symmetric.
-        share: `[N]` share of the training events.
     """
 
     model: FriendWalks
-    friends: sp.csr_array
-    share: Floats
 
-    def score(self, queries: Queries) -> Scores:
+    def reached(self, own: sp.csr_array) -> Floats:
         """`[Q, N]` how often each candidate is reached."""
-        asked, which = each_once(queries)
-        n = queries.n_items
-        scores = np.tile(POPULARITY_SHARE * self.share, (len(asked), 1))
-        for block in blocks(np.full(len(asked), n, dtype=np.int64), SCORES_AT_ONCE):
-            own = named(asked[block])
-            at = sp.csr_array(sp.diags_array(1.0 / np.maximum(np.diff(own.indptr), 1)) @ own)
+        scores = np.zeros(own.shape)
+        begin = sp.csr_array(sp.diags_array(1.0 / np.maximum(np.diff(own.indptr), 1)) @ own)
+        for block in blocks(np.full(len(scores), own.shape[1], dtype=np.int64), SCORES_AT_ONCE):
+            at = begin[block]
             for _ in range(self.model.steps):
                 at = sp.csr_array(at @ self._onwards)
                 scores[block] += at.toarray()
-        return scores[which]
+        return scores
 
     @cached_property
     def _onwards(self) -> sp.csr_array:
         """`[N, N]` the probability to go on from whoever is the row to whoever is the column."""
         degree = np.maximum(np.diff(self.friends.indptr), 1)
         return sp.csr_array(sp.diags_array(self.model.keep / degree) @ self.friends)
-
-    def parts(self) -> Parts:
-        """The friendships."""
-        return Parts(self.model.settings(), table_arrays(self.friends, FRIENDS))

@@ -86,6 +86,7 @@ class SessionIndex:
             sequences are in the order of the log.
         n_items: `N`.
         sample: how many of the sequences that hold an item are looked at, those that ended last; 0 looks at all.
+        weight: `[E]` how much each counts as an answer; None where all count alike.
     """
 
     items: Items
@@ -93,10 +94,14 @@ class SessionIndex:
     ended: Ints | None
     n_items: int
     sample: int
+    weight: Floats | None = None
 
     @classmethod
     def of(cls, sequences: Sequences, sample: int) -> SessionIndex:
-        """The index of training sequences, none of them empty."""
+        """The index of training sequences, none of them empty.
+
+        With an objective, an item counts as an answer as much as that of its events in the sequence that counts most.
+        """
         ended = None if sequences.time is None else sequences.time[sequences.offsets[1:] - 1]
         order = np.arange(len(sequences)) if ended is None else np.argsort(ended, kind="stable")
         rows, places = ranges(sequences.offsets[:-1][order], sequences.offsets[1:][order])
@@ -104,7 +109,14 @@ class SessionIndex:
         key = rows * sequences.n_items + items
         kept = np.sort(len(key) - 1 - np.unique(key[::-1], return_index=True)[1])
         offsets = np.searchsorted(rows[kept], np.arange(len(sequences) + 1))
-        return cls(items[kept], offsets, None if ended is None else ended[order], sequences.n_items, sample)
+        weight = None
+        if sequences.weight is not None:
+            _, which = np.unique(key, return_inverse=True)
+            most = np.zeros(len(kept))
+            np.maximum.at(most, which, sequences.weight[places])
+            weight = most[which[kept]]
+        ended = None if ended is None else ended[order]
+        return cls(items[kept], offsets, ended, sequences.n_items, sample, weight)
 
     @cached_property
     def holders(self) -> sp.csr_array:
@@ -205,6 +217,8 @@ class SessionIndex:
         arrays: dict[str, NDArray[Any]] = {"items": self.items, "offsets": self.offsets.astype(np.int64)}
         if self.ended is not None:
             arrays["ended"] = self.ended
+        if self.weight is not None:
+            arrays["weight"] = self.weight
         return Parts(settings | {"sample": self.sample}, arrays)
 
     @classmethod
@@ -215,6 +229,7 @@ class SessionIndex:
             ArtifactError: the arrays do not make sequences over the catalogue.
         """
         items, offsets, ended = parts.arrays["items"], parts.arrays["offsets"], parts.arrays.get("ended")
+        weight = parts.arrays.get("weight")
         n, size = len(catalogue), len(offsets) - 1
         sound = (
             size >= 1
@@ -223,12 +238,16 @@ class SessionIndex:
             and bool((np.diff(offsets) > 0).all())
             and bool((items >= 0).all() and (items < n).all())
             and (ended is None or (len(ended) == size and bool((np.diff(ended) >= 0).all())))
+            and (
+                weight is None
+                or (len(weight) == len(items) and bool((np.isfinite(weight) & (weight >= 0)).all()))
+            )
         )
         if not sound:
             raise ArtifactError(
                 f"The stored sequences do not fit their {n} items: the artifact is damaged, save it anew."
             )
-        return cls(items, offsets, ended, n, int(parts.settings["sample"]))
+        return cls(items, offsets, ended, n, int(parts.settings["sample"]), weight)
 
 
 def blocks(costs: Ints) -> Iterator[tuple[int, int]]:

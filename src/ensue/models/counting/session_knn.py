@@ -38,6 +38,9 @@ class VSKNN(Model):
     that ended last are compared; without times, the last in the log. Items that no neighbour holds are ordered by
     popularity.
 
+    With an objective, neighbours are found by all events, and an item of theirs counts as much as its event in the
+    sequence counts as a target.
+
     A SAVED MODEL HOLDS THE TRAINING SEQUENCES (without the ids of users): personal data, to be kept as such.
 
     Attributes:
@@ -77,9 +80,8 @@ class VSKNN(Model):
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The training sequences, indexed."""
-        scoring = VectorScoring(
-            self, SessionIndex.of(training.alike(self.name), self.sample), training.catalogue.share
-        )
+        index = SessionIndex.of(training.sequences, self.sample)
+        scoring = VectorScoring(self, index, training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
     def restore(self, parts: Parts, catalogue: Catalogue) -> VectorScoring:
@@ -105,6 +107,9 @@ class STAN(Model):
     once, where it came last. Of the sequences that share an item, the `sample` that ended last are compared. A
     question without a time is asked at its last event, or when training ended. If the log has no times, w2 is 1 and
     the sequences last in the log count as the newest. Items that no neighbour holds are ordered by popularity.
+
+    With an objective, neighbours are found by all events, and an item of theirs counts as much as its event in the
+    sequence counts as a target.
 
     A SAVED MODEL HOLDS THE TRAINING SEQUENCES (without the ids of users): personal data, to be kept as such.
 
@@ -154,9 +159,8 @@ class STAN(Model):
 
     def fit(self, training: Training, conditions: Conditions = Conditions()) -> Recommender:
         """The training sequences, indexed."""
-        scoring = StanScoring(
-            self, SessionIndex.of(training.alike(self.name), self.sample), training.catalogue.share
-        )
+        index = SessionIndex.of(training.sequences, self.sample)
+        scoring = StanScoring(self, index, training.catalogue.share)
         return Recommender(training.catalogue, scoring, self.name, self.settings(), training.exclude_seen)
 
     def restore(self, parts: Parts, catalogue: Catalogue) -> StanScoring:
@@ -259,9 +263,11 @@ class StanScoring:
         index: the training sequences.
         share: `[N]` share of the training events.
         reads: the columns of events that it wants beside the items.
+        when_asked: it reads when the question is asked.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("time",)
+    when_asked: ClassVar[bool] = True
 
     model: STAN
     index: SessionIndex
@@ -348,6 +354,8 @@ def _add(scores: Scores, index: SessionIndex, answers: Answers) -> None:
         values = answers.values[some][pair]
         if answers.closeness is not None:
             values = values * answers.closeness(places - pairs.places[some][pair])
+        if index.weight is not None:
+            values = values * index.weight[places]
         cells = (rows[some][pair] - begin) * n + index.items[places]
         found = np.bincount(cells, values, minlength=(after - begin) * n)
         scores[first + begin : first + after] += found.reshape(after - begin, n)
@@ -364,6 +372,8 @@ def _parted(
         value = np.where((place >= answers.starts) & (place < answers.ends), answers.values, 0.0)
         if answers.closeness is not None:
             value = value * answers.closeness(place - pairs.places)
+        if index.weight is not None:
+            value = value * index.weight[np.maximum(place, 0)]
         some = np.flatnonzero(value)
         rows = pairs.rows[some]
         own = np.maximum(weights[rows], np.finfo(np.float64).tiny)

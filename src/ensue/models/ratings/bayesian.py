@@ -79,7 +79,7 @@ class Bayesian(RatingModel):
             ModelError: there are no ratings.
         """
         scale = self.told(training, conditions)
-        rated = Rated.of(training.alike(self.name))
+        rated = Rated.of(training.alike(self.name, "leave it out"))
         rng = np.random.default_rng(conditions.seed)
         told = _told_by(training, rated, self.most)
         ratings, counts = rated.table(rated.above), rated.table(np.ones(len(rated.above)))

@@ -68,7 +68,7 @@ class _Factorisation(RatingModel):
             ModelError: there are no ratings.
         """
         scale = self.told(training, conditions)
-        rated = Rated.of(training.alike(self.name))
+        rated = Rated.of(training.alike(self.name, "leave it out"))
         error = SquaredError(rated, self.factors, self.regularization, self.implicit)
         with conditions.progress.task(f"{self.name}: steps", self.iterations) as task:
             found = error.least(

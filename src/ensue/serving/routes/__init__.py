@@ -1,11 +1,12 @@
 """The routes of the service, one file for each thing that is asked about."""
 
-from ensue.serving.routes import admin, events, explain, health, items, others, recommend, users
+from ensue.serving.routes import admin, events, explain, health, items, others, rating, recommend, users
 
 ROUTERS = (
     recommend.router,
     events.router,
     others.router,
+    rating.router,
     explain.router,
     items.router,
     users.router,

@@ -1,4 +1,4 @@
-"""Other questions to the same model: in which order, what is like it, what else for a basket, which rating."""
+"""Other questions to the same model: in which order, what is like it, what else for a basket."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ensue.expected_ratings import answers_ratings, expected_of_all
 from ensue.inputs import TIME
 from ensue.open_baskets import open_question
-from ensue.questions import Question, queries_of
-from ensue.ranking import Scores
+from ensue.questions import Question
 from ensue.rules import recommend
 from ensue.serving.answering import listed
 from ensue.serving.asking import asking, wanted_k
 from ensue.serving.problems import Problem
 from ensue.serving.reranking import learnt_order, reranked
-from ensue.serving.schemas import Basket, Rating, Rerank, Similar
+from ensue.serving.schemas import Basket, Rerank, Similar
 from ensue.serving.served import Served
 from ensue.serving.service import Here, Service, said
 from ensue.suiting import TYPE
@@ -86,31 +84,3 @@ def _for_set(
         "unknown": list(slate.unknown),
         "model": served.to_json(),
     } | ({"notes": list(ruled.notes)} if ruled.notes else {})
-
-
-@router.post("/rating", summary="Which ratings are expected")
-async def rating(asked: Rating, here: Here) -> Response:
-    """Of a model that has learnt ratings."""
-    served = here.host.for_whom(asked.user or asked.session)
-    recommender = served.recommender
-    if not answers_ratings(recommender):
-        raise Problem(
-            422,
-            "no-ratings",
-            f"The model {served.label} has learnt no ratings: train one with a loss of ratings.",
-        )
-
-    def task() -> Scores:
-        found = asking(asked, served, here.store, here.settings.bounds)
-        queries, _ = queries_of([found.question], recommender.catalogue)
-        return expected_of_all(recommender, queries)
-
-    scores = await here.quick(task)
-    codes = recommender.catalogue.encode(asked.items)
-    rows: list[dict[str, Any]] = [
-        {"item": item, "rating": round(float(scores[0, code]), 4)}
-        for item, code in zip(asked.items, codes.tolist(), strict=True)
-        if code >= 0
-    ]
-    unknown = [item for item, code in zip(asked.items, codes.tolist(), strict=True) if code < 0]
-    return said({"ratings": rows, "unknown": unknown, "model": served.to_json()})
