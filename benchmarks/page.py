@@ -212,6 +212,29 @@ def every_model() -> Html | None:
     )
 
 
+def flagship() -> Html | None:
+    """The flagship beside the rules and other networks, under each protocol."""
+    found = rows_of("flagship")
+    parts: list[Html] = []
+    for case, data in dict.fromkeys((row["case"], row["data"]) for row in found):
+        own = [row for row in found if (row["case"], row["data"]) == (case, data)]
+        for targets in own[0]["test"]:
+            by: dict[str, list[float]] = {}
+            for row in own:
+                by.setdefault(row["model"], []).append(row["test"][targets]["ndcg@10"])
+            means = sorted(
+                ((name, statistics.mean(values)) for name, values in by.items()), key=lambda one: -one[1]
+            )
+            parts.append(bars(f"{data}, {case}, {targets}", means, note="NDCG@10 on test, mean over seeds"))
+    if not parts:
+        return None
+    note = paragraph(
+        "Protocols, intervals, paired tests, minutes and memory are in docs/flagship.md.", kind="soft"
+    )
+    taken = where(row["machine"] for row in found)
+    return section("The flagship", note, taken, element("div", *parts, class_="plots"))
+
+
 def where(rows: Iterable[Row]) -> Html:
     """On which commits and machines rows were taken."""
     names = ("processor", "cores", "threads", "torch", "commit")
@@ -221,7 +244,7 @@ def where(rows: Iterable[Row]) -> Html:
     return paragraph(f"Taken on: {'; '.join(known)}.", kind="soft")
 
 
-SECTIONS = (training, answering, preparing, cost, arithmetic, published, every_model)
+SECTIONS = (training, answering, preparing, cost, arithmetic, published, every_model, flagship)
 
 if __name__ == "__main__":
     main()
