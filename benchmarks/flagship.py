@@ -21,7 +21,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +29,7 @@ from typing import Any
 
 from gates import AMAZON, FILES, MOVIES
 from machine import machine
-from measured import epochs_within
+from measured import apart, epochs_within
 
 RESULTS = Path(__file__).resolve().parent / "results" / "flagship.json"
 KEPT = Path.home() / ".cache" / "ensue-benchmarks" / "flagship"
@@ -103,7 +102,7 @@ def main() -> None:
             for model in asked.models.split(","):
                 for seed in map(int, asked.seeds.split(",")) if model != RULES else [0]:
                     run = Run(case, data, model, asked.minutes, seed)
-                    found = measure(run) | {"machine": machine()}
+                    found = apart(__file__, asdict(run), "--one") | {"machine": machine()}
                     rows = [row for row in rows if Run(*(row[key] for key in asdict(run))).name != run.name]
                     rows.append(found)
                     write(rows)
@@ -118,18 +117,6 @@ def write(rows: list[dict[str, Any]], pairs: list[dict[str, Any]] | None = None)
     """The raw rows, and the tests between them."""
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"rows": rows, "pairs": pairs or []}, indent=1), encoding="utf-8")
-
-
-def measure(run: Run) -> dict[str, Any]:
-    """The figures of a run, taken in a new process on one thread."""
-    command = [sys.executable, __file__, "--one", json.dumps(asdict(run))]
-    alone = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "POLARS_MAX_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=alone)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1]
-        return asdict(run) | {"fault": said.partition("Error: ")[2] or said}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def one(run: Run) -> dict[str, Any]:

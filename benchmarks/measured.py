@@ -42,12 +42,23 @@ class Row:
 
 def measure(row: Row) -> dict[str, Any]:
     """The figures of a row, taken in a new process on one thread; what could not run says why."""
-    command = [sys.executable, __file__, json.dumps(asdict(row))]
+    return apart(__file__, asdict(row))
+
+
+def apart(script: str, asked: dict[str, Any], *words: str) -> dict[str, Any]:
+    """What a script prints as its last line, as JSON, in a new process on one thread; or what was asked, and the fault.
+
+    Args:
+        script: the file, which is given its words and what is asked as JSON.
+        asked: of it.
+        words: before that.
+    """
+    command = [sys.executable, script, *words, json.dumps(asked)]
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "POLARS_MAX_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=alone)
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1]
-        return asdict(row) | {"fault": said.partition("Error: ")[2] or said}
+        return asked | {"fault": said.partition("Error: ")[2] or said}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

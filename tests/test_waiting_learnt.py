@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
+from tests.test_waiting import log_of
 
 from ensue import artifacts, runtime
 from ensue.evaluation import evaluate
-from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.ladder import reads
 from ensue.model import Conditions, Training, model_of
@@ -23,16 +22,6 @@ from ensue.serving.served import Served, served
 from ensue.splits import Split, last_out
 from ensue.suspicion import probe
 from ensue.tracks import TIME_AWARE, TIME_BLIND, track_of
-
-SECOND = 1_000_000
-
-
-def log_of(items: np.ndarray, gaps: np.ndarray) -> EventLog:
-    """`[U, T]` items of users, each some seconds after the one before."""
-    time = np.cumsum(gaps, axis=1) * SECOND
-    users = np.repeat(np.arange(len(items)), items.shape[1])
-    frame = pl.DataFrame({"user": users.astype(str), "item": items.ravel().astype(str), "time": time.ravel()})
-    return EventLog.of(frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC"))))
 
 
 @pytest.fixture(scope="module")
