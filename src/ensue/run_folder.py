@@ -161,5 +161,7 @@ def histories(folder: str | Path) -> pl.DataFrame:
     path = Path(folder) / HISTORIES
     if not path.is_file():
         raise EnsueError(f"{folder} keeps no histories: give --history, or run with keep_histories = true.")
-    with path.open("rb") as file:  # by its path it would be opened twice, and a service may replace it in between
+    with path.open(
+        "rb"
+    ) as file:  # by its path it would be opened twice, and a service may replace it in between
         return pl.read_parquet(file)

@@ -111,7 +111,9 @@ def test_who_is_erased_at_either_is_in_the_file_of_the_run_no_longer(
     def erase(place: int) -> None:
         for user in users[place::2]:
             found = both[place].delete(f"/v1/users/{user}")
-            with path.open("rb") as file:  # opened once: by its path it is opened twice, and replaced in between
+            with path.open(
+                "rb"
+            ) as file:  # opened once: by its path it is opened twice, and replaced in between
                 held = pl.read_parquet(file)
             if found.status_code != 200 or (held["user"] == user).any():
                 left.append(found.text)
