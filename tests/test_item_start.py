@@ -68,6 +68,13 @@ def test_they_are_the_directions_of_the_normed_counts() -> None:
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=0.35)  # a tenth is drawn beside
 
 
+def test_an_item_without_company_is_drawn_like_any_other() -> None:
+    """Not a tenth as long, as what is drawn beside the directions of the others is."""
+    rows = [[0, 1, 2], [2, 3], [3, 4, 0], [1, 4], [5]]
+    lengths = np.linalg.norm(together(sequences(rows, 6), 64), axis=1)
+    np.testing.assert_allclose(lengths, SPREAD * 64**0.5, rtol=0.4)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     rows=st.lists(st.lists(st.integers(0, 11), max_size=7), max_size=12),
