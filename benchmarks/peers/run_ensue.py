@@ -1,9 +1,9 @@
 """ensue's networks in the sizes of their peers, trained through its own `fit` with the full softmax.
 
-The Transformer has learnt positions and plain products as SASRec has them; its feed-forward layers are four times as
-wide as the states, where RecTools' and RePlay's are as wide as the states. The LSTM reads vectors of 128 entries and
-has 64 units; it scores with the vectors that it reads, so its softmax multiplies 128 entries an item, not 64. All else
-is as ensue chooses it by itself: batches, optimiser, moving average of the weights.
+The Transformer has learnt positions, plain products, and feed-forward layers as wide as the states, as SASRec and its
+peers have them. The LSTM reads vectors of 128 entries and has 64 units; it scores with the vectors that it reads, so
+its softmax multiplies 128 entries an item, not 64. All else is as ensue chooses it by itself: batches, optimiser, moving
+average of the weights.
 
 Useful targets are what `fit` reports to have trained: every event of every user but the first, none twice an epoch.
 """
@@ -98,6 +98,8 @@ def sized(asked: Asked) -> Model:
         dropout=DROPOUT,
         length=asked.length,
         positions="learnt",
+        feed_forward="relu",
+        expansion=1,
         temperature=0.0,
         epochs=10_000,
     )

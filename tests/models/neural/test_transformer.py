@@ -167,6 +167,20 @@ def test_swiglu_has_about_as_many_weights_as_the_others() -> None:
     assert sizes == {"gelu": 2 * 64 * 256 + 256 + 64, "swiglu": 3 * 64 * 171}
 
 
+@pytest.mark.parametrize(
+    ("kind", "expansion", "size"),
+    [
+        ("relu", 1, 2 * 64 * 64 + 64 + 64),  # as in SASRec
+        ("gelu", 2, 2 * 64 * 128 + 128 + 64),
+        ("swiglu", 1, 3 * 64 * 43),  # ceil(2 x 64 / 3)
+    ],
+)
+def test_a_block_is_as_wide_inside_as_asked(kind: str, expansion: int, size: int) -> None:
+    encoder = Transformer(width=64, length=4, blocks=2, feed_forward=kind, expansion=expansion).encoder()
+    for block in encoder.blocks:  # type: ignore[attr-defined,union-attr]
+        assert sum(p.numel() for p in block.feed_forward.parameters()) == size
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rotary", [False, True])
 def test_step_by_step_is_all_at_once(kind: tuple[str, str], rotary: bool) -> None:
@@ -314,6 +328,7 @@ def test_rotary_attention_knows_the_order_without_learnt_places() -> None:
             "block='pre norm' must be pre-norm or post-norm or gated. Did you mean 'pre-norm'",
         ),
         ({"feed_forward": "silu"}, "feed_forward='silu' must be gelu or relu or swiglu"),
+        ({"expansion": 0}, "transformer: expansion=0 must be at least 1"),
         ({"width": 6, "heads": 2}, "rotary positions turn pairs, and 3 entries a head are odd"),
     ],
 )

@@ -165,15 +165,17 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A feed-forward layer whose units are gated: `(SiLU(x W) * x V) U`, as many weights as with one gate less.
+    """A feed-forward layer whose units are gated: `(SiLU(x W) * x V) U`, with the weights of an ungated one.
+
+    Those of one that is so many times as wide inside, less its biases.
 
     References:
         Shazeer, "GLU variants improve Transformer", arXiv:2002.05202, equation 6; biases are left out there too.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
-        hidden = -(-8 * width // 3)
+        hidden = -(-2 * expansion * width // 3)
         self.gate = nn.Linear(width, hidden, bias=False)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
@@ -184,12 +186,13 @@ class SwiGLU(nn.Module):
         return out
 
 
-def feed_forward_of(kind: str, width: int) -> nn.Module:
-    """A feed-forward layer, by its name in `FEED_FORWARDS`; four times as wide inside."""
+def feed_forward_of(kind: str, width: int, expansion: int = 4) -> nn.Module:
+    """A feed-forward layer, by its name in `FEED_FORWARDS`; `expansion` times as wide inside."""
     if kind == "swiglu":
-        return SwiGLU(width)
+        return SwiGLU(width, expansion)
     activation = nn.ReLU() if kind == "relu" else nn.GELU()
-    return nn.Sequential(nn.Linear(width, 4 * width), activation, nn.Linear(4 * width, width))
+    inside = expansion * width
+    return nn.Sequential(nn.Linear(width, inside), activation, nn.Linear(inside, width))
 
 
 class Block(nn.Module):
@@ -212,12 +215,13 @@ class Block(nn.Module):
         rotary: bool = False,
         kind: str = "pre-norm",
         feed_forward: str = "gelu",
+        expansion: int = 4,
     ) -> None:
         super().__init__()
         self.after = kind == "post-norm"
         self.attention_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads, rotary)
-        self.feed_forward = feed_forward_of(feed_forward, width)
+        self.feed_forward = feed_forward_of(feed_forward, width, expansion)
         self.dropout = Dropout(dropout)
         gates = kind == "gated"
         self.attention_gate = nn.Linear(width, width) if gates else None

@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from ensue.errors import ConfigError
 from ensue.models.neural.blocks import BLOCKS, FEED_FORWARDS, POSITIONS, Block, check_choice, check_heads
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
@@ -32,6 +33,7 @@ class TransformerEncoder(Encoder):
         rotary: bool = False,
         kind: str = "pre-norm",
         feed_forward: str = "gelu",
+        expansion: int = 4,
     ) -> None:
         super().__init__()
         self.cache = (blocks, heads, length, width // heads)
@@ -40,7 +42,7 @@ class TransformerEncoder(Encoder):
         if self.positions is not None:
             nn.init.normal_(self.positions, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(width, heads, dropout, rotary, kind, feed_forward) for _ in range(blocks)
+            Block(width, heads, dropout, rotary, kind, feed_forward, expansion) for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(width)
 
@@ -106,6 +108,7 @@ class Transformer(NeuralModel):
             window).
         block: where a block norms and how it adds: "pre-norm", "post-norm" or "gated" (see `Block`).
         feed_forward: what follows attention: "gelu" or "relu" (two layers), or "swiglu" (gated units).
+        expansion: how many times as wide as the states that is inside: 4 as in the first Transformer, 1 as in SASRec.
 
     References:
         Kang, McAuley, "Self-attentive sequential recommendation" (SASRec), ICDM 2018; the full softmax loss as in
@@ -129,6 +132,7 @@ class Transformer(NeuralModel):
     positions: str = "rotary"
     block: str = "pre-norm"
     feed_forward: str = "gelu"
+    expansion: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,6 +140,8 @@ class Transformer(NeuralModel):
         check_choice(self.name, "positions", self.positions, POSITIONS)
         check_choice(self.name, "block", self.block, BLOCKS)
         check_choice(self.name, "feed_forward", self.feed_forward, FEED_FORWARDS)
+        if self.expansion < 1:
+            raise ConfigError(f"{self.name}: expansion={self.expansion} must be at least 1.")
 
     def encoder(self) -> Encoder:
         """The stack of causal blocks."""
@@ -148,4 +154,5 @@ class Transformer(NeuralModel):
             self.positions == "rotary",
             self.block,
             self.feed_forward,
+            self.expansion,
         )
