@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -19,6 +19,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 EVENTS, USERS, BATCH = 50, 1_000, 1_000
 """Events of a history, users that are told of, and events that are told at once."""
+BEGAN, EVERY = 1_700_000_000, 60
+"""When a history begins, and how many seconds lie between two of its events."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,27 @@ class Asked:
     Attributes:
         folder: of the files that wrk reads.
         users: ids.
-        histories: 50 items of each.
+        histories: items of each, oldest first.
         catalogue: how many items there are.
+        timed: whether a history that is sent along has its times.
     """
 
     folder: Path
     users: Sequence[str]
     histories: Sequence[Sequence[str]]
     catalogue: int
+    timed: bool = False
 
     @classmethod
-    def of(cls, model: Path, folder: Path) -> Asked:
-        """The same for the same catalogue."""
+    def of(cls, model: Path, folder: Path, events: int = EVENTS, timed: bool = False) -> Asked:
+        """The same for the same catalogue.
+
+        Args:
+            model: folder, whose items are drawn from.
+            folder: for the files.
+            events: of each history.
+            timed: send the times of a history along.
+        """
         import numpy as np
 
         from ensue import runtime
@@ -47,15 +58,27 @@ class Asked:
         catalogue = runtime.load(model).catalogue
         rng = np.random.default_rng(7)
         shares = catalogue.counts / catalogue.counts.sum()
-        drawn = rng.choice(len(catalogue), size=(USERS, EVENTS), p=shares)
+        drawn = rng.choice(len(catalogue), size=(USERS, events), p=shares)
         histories = [catalogue.decode(row.tolist()) for row in drawn]
         users = [f"user {place}" for place in range(USERS)]
         folder.mkdir(parents=True, exist_ok=True)
         some = catalogue.decode(rng.choice(len(catalogue), size=2_000, p=shares).tolist())
-        for name, listed in (("users", users), ("items", some), ("histories", histories)):
+        asked = cls(folder, users, histories, len(catalogue), timed)
+        sent = [asked.sent(history) for history in histories]
+        for name, listed in (("users", users), ("items", some), ("histories", sent)):
             text = "\n".join(json.dumps(one, separators=(",", ":")) for one in listed)
             (folder / name).write_text(text + "\n", encoding="utf-8")
-        return cls(folder, users, histories, len(catalogue))
+        return asked
+
+    def sent(self, history: Sequence[str]) -> list[Any]:
+        """A history as a request has it.
+
+        Args:
+            history: its items.
+        """
+        if not self.timed:
+            return list(history)
+        return [{"item": item, "time": BEGAN + EVERY * place} for place, item in enumerate(history)]
 
 
 @dataclass(frozen=True)
@@ -85,10 +108,30 @@ class Running:
         finally:
             connection.close()
 
+    @contextmanager
+    def talking(self) -> Iterator[Callable[[str, Any], tuple[float, Any]]]:
+        """A way to ask on one connection that is kept: from path and body to milliseconds and answer."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+        def ask(path: str, body: Any) -> tuple[float, Any]:
+            text = json.dumps(body, separators=(",", ":"))
+            began = time.perf_counter()
+            connection.request("POST", path, text, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+            took = 1000 * (time.perf_counter() - began)
+            assert answer.status == 200, content
+            return took, json.loads(content)
+
+        try:
+            yield ask
+        finally:
+            connection.close()
+
     def tell(self, asked: Asked) -> None:
         """The histories of all users, oldest first."""
         events = [
-            {"user": user, "item": item, "time": 1_700_000_000 + place}
+            {"user": user, "item": item, "time": BEGAN + EVERY * place}
             for user, history in zip(asked.users, asked.histories, strict=True)
             for place, item in enumerate(history)
         ]

@@ -262,8 +262,8 @@ def libraries() -> dict[str, str]:
     return found
 
 
-def keep(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Puts rows in the place of earlier ones of the same kind."""
+def keep(rows: Sequence[dict[str, Any]], path: Path, shown: bool = True) -> None:
+    """Puts rows in the place of earlier ones of the same kind, and prints them unless they are shown otherwise."""
 
     def kind(row: dict[str, Any]) -> tuple[Any, ...]:
         return row["what"], row.get("workers"), row["items"]
@@ -271,11 +271,11 @@ def keep(rows: Sequence[dict[str, Any]], path: Path) -> None:
     before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     kept = [row for row in before if kind(row) not in {kind(one) for one in rows}]
     path.write_text(json.dumps({"rows": [*kept, *rows]}, indent=1) + "\n", encoding="utf-8")
-    for row in rows:
-        shown = {
+    for row in rows if shown else ():
+        told = {
             name: value for name, value in row.items() if name not in ("memory", "libraries", *machine(1))
         }
-        print(json.dumps(shown))
+        print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ensue.experiment import Evaluating, Experiment, Splitting, experiment_of
 from ensue.run_folder import BACKTEST
 from ensue.splits import PARTS, rolling
 from ensue.spreads import Spread
+from ensue.tracks import APART, SAID, TIME_AWARE, TIME_BLIND
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,44 @@ def test_the_summary_is_over_the_windows(done: Backtest) -> None:
 
 
 def window(best: str, **figures: float) -> Window:
-    return Window("a test", {}, "w", best, best, {label: {"mrr": value} for label, value in figures.items()})
+    tracks = dict.fromkeys(figures, TIME_BLIND)
+    found = {label: {"mrr": value} for label, value in figures.items()}
+    return Window("a test", {}, "w", best, {TIME_BLIND: best}, found, tracks)
+
+
+def both(blind: str, aware: str, **figures: float) -> Window:
+    """A window of two models of each track, t and u time-aware."""
+    tracks = {label: TIME_AWARE if label in "tu" else TIME_BLIND for label in figures}
+    found = {label: {"mrr": value} for label, value in figures.items()}
+    return Window("a test", {}, "w", blind, {TIME_BLIND: blind, TIME_AWARE: aware}, found, tracks)
+
+
+def test_two_tracks_have_tables_and_bests_of_their_own() -> None:
+    first = both("a", "t", a=0.3, t=0.5, b=0.1, u=0.4)
+    second = both("a", "u", a=0.2, t=0.4, b=0.1, u=0.5)
+    found = Backtest((first, second), Path("x"), "mrr")
+    assert found.tracks == {TIME_BLIND: ["a", "b"], TIME_AWARE: ["t", "u"]}
+    assert not found.agree, "the time-aware ones do not"
+    assert Backtest((first, first), Path("x"), "mrr").agree
+    lines = found.lines()
+    blind, aware = (lines.index(f"{SAID[track].capitalize()}:") for track in (TIME_BLIND, TIME_AWARE))
+    assert [line.split()[0] for line in lines[blind + 2 : blind + 4]] == ["a", "b"]
+    assert [line.split()[0] for line in lines[aware + 2 : aware + 4]] == ["t", "u"]
+    assert lines[blind + 4] == "a is the best in all 2 windows"
+    assert lines[aware + 4] == "the windows do not agree which model is the best: 1 t; 2 u"
+    assert lines[-1] == APART
+    told = found.to_json()
+    assert (told["windows"][1]["best"], told["windows"][1]["leaders"][TIME_AWARE]) == ("a", "u")
+
+
+def test_a_run_of_both_tracks_names_the_best_of_each(log: EventLog, tmp_path: Path) -> None:
+    experiment = replace(asked(tmp_path / "two", windows=1), models={"markov": {}, "popular": {}, "stan": {}})
+    one = backtest(experiment, log=log).windows[0]
+    assert one.tracks == {"markov": TIME_BLIND, "popular": TIME_BLIND, "stan": TIME_AWARE}
+    assert one.leaders[TIME_AWARE] == "stan"
+    blind = {label: one.figures[label]["ndcg@10"] for label in ("markov", "popular")}
+    assert one.leaders[TIME_BLIND] == max(blind, key=lambda label: blind[label])
+    assert one.best == one.leaders[one.tracks[one.chosen]]
 
 
 def test_whether_one_model_is_the_best_everywhere_is_said() -> None:

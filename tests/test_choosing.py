@@ -11,16 +11,20 @@ import pytest
 
 from ensue import selecting
 from ensue.backtesting import backtest
-from ensue.cli import results
+from ensue.cli import call, results
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.experiment import Evaluating, Experiment, Splitting, experiment_of
-from ensue.ladder import choosing, run
+from ensue.ladder import choosing, comparison, run
 from ensue.ladder.outcome import Outcome
+from ensue.leading import leading, measured
 from ensue.model import Conditions, Training
 from ensue.progress import Silent
 from ensue.reporting.reading import read_run
-from ensue.reporting.standing import lead, verdict
+from ensue.reporting.standing import facts_of, lead, verdict
+from ensue.reporting.tracked import tracked
+from ensue.reporting.writing import report_of
+from ensue.runs import difference, row_of
 from ensue.tuning import tune
 
 SVD = {"model": "svd", "factors": 1, "iterations": 20}
@@ -112,6 +116,55 @@ def test_the_report_and_the_table_say_what_it_was_chosen_by(outcome: Outcome) ->
         f"* the best, chosen on validation: RMSE {good['validation']:.4f}, the lowest"
     )
     assert not any("validation" in one for rung in outcome.rungs for one in rung.warnings)
+
+
+def test_rmse_leads_where_models_were_chosen_by_it(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((outcome.folder / "run.json").read_text())
+    rmse = {rung["label"]: rung["ratings"]["warm"]["metrics"]["rmse"] for rung in content["models"]}
+    assert leading(content) == "rmse"
+    row = row_of(outcome.folder, content)
+    good = rmse["good"]
+    assert (row.metric, row.value, row.low, row.high) == ("rmse", good["value"], good["low"], good["high"])
+    assert {one["label"]: one["value"] for one in facts_of(read_run(outcome.folder))} == {
+        label: found["value"] for label, found in rmse.items()
+    }
+    same = difference(outcome.folder, outcome.folder)
+    assert same.metric == "rmse"
+    assert {pair.label: pair.a for pair in same.pairs} == rmse
+    assert call(["runs", str(outcome.folder.parent)]) == 0
+    assert f"RMSE {good['value']:.4f}" in capsys.readouterr().out
+    unrated = [content["models"][0] | {"ratings": None}, *content["models"][1:]]
+    first = next(iter(content["models"][0]["test"]["all"]["metrics"]))
+    assert leading(content | {"models": unrated}) == first, "one of them expects no ratings"
+    assert "rmse" not in measured(unrated)
+
+
+def test_the_paired_tests_are_of_rmse_and_the_lowest_is_the_best(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rmse = {rung.label: rung.ratings.value("rmse") for rung in outcome.rungs if rung.ratings is not None}
+    found = comparison(outcome.folder)
+    assert (found.metric, found.best, found.lowest) == ("rmse", "good", True)
+    assert found.value == pytest.approx(rmse["good"])
+    assert [other.model for other in found.others] == sorted(("flat", "flatter"), key=lambda one: rmse[one])
+    for other in found.others:
+        assert other.value == pytest.approx(rmse[other.model])
+        assert other.paired.difference.value == pytest.approx(rmse[other.model] - rmse["good"])
+        assert other.paired.difference.low > 0
+    assert found.to_json()["lowest"]
+    assert call(["compare", str(outcome.folder)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"Lowest RMSE in the test: good, {rmse['good']:.4f}." in out
+    assert "higher by" in out
+    shown = read_run(outcome.folder)
+    assert shown.highest == "good"
+    assert "It is below flat" in verdict(shown)
+    text = report_of(shown).markdown()
+    assert f"good has the lowest RMSE in the test, {rmse['good']:.4f}." in text
+    assert "| model | RMSE | NDCG@10 |" in text
+    assert {name: value for name, value, _ in tracked(shown.best)}["test/rmse"] == rmse["good"]
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,20 @@ def test_each_track_has_tests_of_its_own(ask: Ask, mixed: Path) -> None:
     assert out.count("How sure is it of each other model?") == 2
 
 
+def test_a_track_of_one_model_has_no_tests_and_no_legend_of_them(
+    ask: Ask, ring_log: EventLog, tmp_path: Path
+) -> None:
+    models: dict[str, dict[str, Any]] = {"popular": {}, "markov": {}, "stan": {}}
+    content = {"data": {"source": "ring.csv"}, "out": str(tmp_path), "models": models}
+    ladder.run(experiment_of(content | {"split": {"rule": "last"}}), log=ring_log)
+    out = " ".join(ask("compare", tmp_path)[1].split())
+    assert out.count("How sure is it of each other model?") == 1
+    assert out.count("p: how often chance alone gives such a gap") == 1, "of the two time-blind models"
+    stan = json.loads(ask("compare", tmp_path, "--json")[1])["comparisons"][TIME_AWARE]
+    alone = f"{stan['value']:.4f}: there is nothing to compare it with."
+    assert f"stan is the only one, NDCG@10 {alone}" in out
+
+
 def test_lists_of_runs_part_by_the_track_of_the_best(ask: Ask, mixed: Path, tmp_path: Path) -> None:
     content = json.loads((mixed / RESULTS).read_text())
     for best in ("markov", "stan"):

@@ -2,8 +2,8 @@
 
 The Transformer has learnt positions, plain products, and feed-forward layers as wide as the states, as SASRec and its
 peers have them. The LSTM reads vectors of 128 entries and has 64 units; it scores with the vectors that it reads, so
-its softmax multiplies 128 entries an item, not 64. All else is as ensue chooses it by itself: batches, optimiser, moving
-average of the weights.
+its softmax multiplies 128 entries an item, not 64. All else is as ensue chooses it by itself: batches, optimiser,
+moving average of the weights.
 
 Useful targets are what `fit` reports to have trained: every event of every user but the first, none twice an epoch.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ensue.ladder import Outcome, load_log, run
 from ensue.progress import Progress, Silent
 from ensue.run_folder import BACKTEST
 from ensue.spreads import Spread
+from ensue.tracks import APART, SAID, labels_by_track
 from ensue.version import __version__
 
 WINDOWS = 3
@@ -30,30 +31,38 @@ class Window:
         sizes: events in each part.
         folder: of the run, within that of the back-test.
         chosen: label of the model that was best on validation.
-        best: label of the model that was best in the test, by the metric that models are chosen on.
+        leaders: track -> label of its model that was best in the test, by the metric that models are chosen on.
         figures: label -> metric -> headline value.
+        tracks: label -> track; two tracks are not ranked together.
     """
 
     name: str
     sizes: Mapping[str, int]
     folder: str
     chosen: str
-    best: str
+    leaders: Mapping[str, str]
     figures: Mapping[str, Mapping[str, float]]
+    tracks: Mapping[str, str]
+
+    @property
+    def best(self) -> str:
+        """The label of the model that was best in the test, among those of the track of the chosen one."""
+        return self.leaders[self.tracks[self.chosen]]
 
     @classmethod
     def of(cls, outcome: Outcome) -> Window:
         """The figures of a run, without its events."""
-        wanted = outcome.experiment.evaluation.choose_on
-        figures = {rung.label: {n: rung.test.value(n) for n in rung.test.metrics} for rung in outcome.rungs}
-        rated = {rung.label: rung.ratings.value(RMSE) for rung in outcome.rungs if rung.ratings is not None}
-        if wanted == RMSE and len(rated) == len(figures):
-            figures = {label: {RMSE: rated[label]} | found for label, found in figures.items()}
+        wanted, figures = outcome.experiment.evaluation.choose_on, outcome.figures
+        tracks = {rung.label: rung.test.track for rung in outcome.rungs}
         first = next(iter(figures.values()))
         metric = wanted if wanted in first else next(iter(first))
         sign = -1 if metric == RMSE else 1
-        best = max(figures, key=lambda label: sign * figures[label][metric])
-        return cls(outcome.split.name, outcome.split.sizes, outcome.folder.name, outcome.best, best, figures)
+        leaders = {
+            track: max(labels, key=lambda label: sign * figures[label][metric])
+            for track, labels in labels_by_track(tracks).items()
+        }
+        split, folder = outcome.split, outcome.folder.name
+        return cls(split.name, split.sizes, folder, outcome.best, leaders, figures, tracks)
 
 
 @dataclass(frozen=True)
@@ -82,9 +91,20 @@ class Backtest:
         return found
 
     @property
+    def tracks(self) -> dict[str, list[str]]:
+        """The labels of each track, in the order of the experiment."""
+        return labels_by_track(
+            {label: track for window in self.windows for label, track in window.tracks.items()}
+        )
+
+    @property
     def agree(self) -> bool:
-        """Whether one model is the best in every window."""
-        return len({window.best for window in self.windows}) == 1
+        """Whether one model, or one of each track, is the best in every window."""
+        return all(len(self._leaders(track)) == 1 for track in self.tracks)
+
+    def _leaders(self, track: str) -> set[str | None]:
+        """The best models of a track; None for a window without any of it."""
+        return {window.leaders.get(track) for window in self.windows}
 
     def to_json(self) -> dict[str, Any]:
         """The back-test for programs; no user's id is in it."""
@@ -92,6 +112,7 @@ class Backtest:
             "ensue": __version__,
             "metric": self.metric,
             "agree": self.agree,
+            "tracks": self.tracks,
             "windows": [
                 {
                     "split": window.name,
@@ -99,6 +120,7 @@ class Backtest:
                     "folder": window.folder,
                     "chosen": window.chosen,
                     "best": window.best,
+                    "leaders": dict(window.leaders),
                     "figures": {label: dict(found) for label, found in window.figures.items()},
                 }
                 for window in self.windows
@@ -110,20 +132,32 @@ class Backtest:
         }
 
     def lines(self) -> list[str]:
-        """The back-test as plain text: a table of the metric, and whether the windows agree."""
-        number = len(self.windows)
+        """The back-test as plain text: a table of the metric, and whether the windows agree; for each track its own."""
+        tracks = self.tracks
+        if len(tracks) == 1:
+            ((track, labels),) = tracks.items()
+            return self._lines(track, labels)
+        told: list[str] = []
+        for track, labels in tracks.items():
+            told += [f"{SAID[track].capitalize()}:", *self._lines(track, labels), ""]
+        return [*told, APART]
+
+    def _lines(self, track: str, labels: Sequence[str]) -> list[str]:
+        """The table of one track, and whether the windows agree about it."""
+        number, spreads = len(self.windows), self.spreads
         numbered = [f"window {place + 1}" for place in range(number)]
         table = [("model", f"{self.metric}, mean", "min", "max", *numbered)]
-        for label, found in self.spreads.items():
-            spread = found[self.metric]
+        for label in labels:
+            spread = spreads[label][self.metric]
             cells = [f"{value:.4f}" for value in (spread.mean, min(spread.values), max(spread.values))]
             ran = [window.figures.get(label, {}).get(self.metric) for window in self.windows]
             table.append((label, *cells, *("-" if value is None else f"{value:.4f}" for value in ran)))
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        told = "; ".join(f"{place} {window.best}" for place, window in enumerate(self.windows, start=1))
+        bests = [window.leaders.get(track, "none") for window in self.windows]
+        told = "; ".join(f"{place} {best}" for place, best in enumerate(bests, start=1))
         same = (
-            f"{self.windows[0].best} is the best in all {number} windows"
-            if self.agree
+            f"{bests[0]} is the best in all {number} windows"
+            if len(set(bests)) == 1
             else f"the windows do not agree which model is the best: {told}"
         )
         return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in table), same]

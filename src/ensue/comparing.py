@@ -230,9 +230,8 @@ def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog
             "seeds: there is no network among the models, and counting gives the same for every seed"
         )
         return None
-    values = {
-        label: {name: [rung.test.value(name)] for name in rung.test.metrics} for label, rung in ran.items()
-    }
+    first = outcome.figures
+    values = {label: {name: [value] for name, value in first[label].items()} for label in ran}
     numbers = [experiment.seed + step for step in range(seeds)]
     for number in numbers[1:]:
         progress.say(f"seed {number}: {', '.join(ran)}")
@@ -243,9 +242,9 @@ def _spread_over(outcome: Outcome, seeds: int, progress: Progress, log: EventLog
             out=str(Path(outcome.folder) / SEEDS / str(number)),
             keep_histories=False,
         )
-        for rung in ladder.run(again, progress, log).rungs:
-            for name, found in values[rung.label].items():
-                found.append(rung.test.value(name))
+        for label, own in ladder.run(again, progress, log).figures.items():
+            for name, found in values[label].items():
+                found.append(own[name])
     return SeedSpreads(
         tuple(numbers),
         {label: {name: Spread(tuple(found)) for name, found in own.items()} for label, own in values.items()},

@@ -14,12 +14,13 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from ensue.errors import ConfigError, EnsueError, MissingExtraError, nearest
+from ensue.errors import ConfigError, EnsueError, MissingExtraError
 from ensue.events.cleaning import Cleaning
 from ensue.events.filtering import Filters
 from ensue.events.sessions.rule import Sessions
 from ensue.events.shaping import Shape, with_gap
 from ensue.metrics import metric
+from ensue.misread import fault_in, told
 from ensue.model import Model, models
 from ensue.objective import NONE, Objective
 from ensue.rules import read_rules
@@ -284,7 +285,9 @@ def experiment_of(content: Mapping[str, Any], where: str = "experiment") -> Expe
         faults: list[str] = []
     except ValidationError as found:
         faults = [
-            _fault(error, content) for error in found.errors() if "is-instance[Expr]" not in error["loc"]
+            fault_in(error, Experiment())
+            for error in found.errors()
+            if "is-instance[Expr]" not in error["loc"]
         ]
         experiment = None
     described = content.get("models", {})
@@ -334,7 +337,7 @@ def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Mod
         return [], TypeAdapter(kind).validate_json(json.dumps(own, default=str))
     except ValidationError as found:
         known = [entry.name for entry in fields(kind)]
-        return [_told(error, ("models", label), known) for error in found.errors()], None
+        return [told(error, known, f"models.{label}") for error in found.errors()], None
     except MissingExtraError:
         raise
     except EnsueError as fault:
@@ -386,22 +389,3 @@ def _range_faults(experiment: Experiment) -> list[str]:
             if not 0 <= value < inf
         ),
     ]
-
-
-def _fault(error: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    """One fault of the file's own tables."""
-    kind: Any = Experiment
-    for step in error["loc"][:-1]:
-        types = {entry.name: type(getattr(Experiment(), entry.name)) for entry in fields(Experiment)}
-        kind = types.get(str(step), kind) if kind is Experiment else kind
-    known = [entry.name for entry in fields(kind)] if hasattr(kind, "__dataclass_fields__") else []
-    return _told(error, (), known)
-
-
-def _told(error: Mapping[str, Any], before: tuple[str, ...], known: list[str]) -> str:
-    """A fault in words: where, what, the value, and the nearest right key."""
-    place = ".".join([*before, *(str(step) for step in error["loc"] if "[" not in str(step))])
-    if error["type"] == "unexpected_keyword_argument":
-        key = str(error["loc"][-1])
-        return f"{place}: there is no such key; known are {', '.join(known) or 'none'}.{nearest(key, known)}"
-    return f"{place} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."

@@ -54,11 +54,13 @@ class Errors:
         targets: how many ratings the figures are over.
         intervals: each of `METRICS` with its bootstrap interval over users.
         per_user: `[U]` the RMSE of each user, in the order of the groups of the examples; in no output.
+        shares: `[U]` the RMSE over targets as a mean over users, in the same order: what each makes it vary by.
     """
 
     targets: int
     intervals: Mapping[str, Interval]
     per_user: Values = field(repr=False)
+    shares: Values = field(repr=False)
 
     @property
     def users(self) -> int:
@@ -323,9 +325,10 @@ def _errors(off: Values, groups: Ints, seed: int) -> Errors:
     squares = np.bincount(rows, weights=off**2).astype(np.float64)
     sums = np.bincount(rows, weights=np.abs(off)).astype(np.float64)
     per_user: Values = np.sqrt(squares / sizes)
-    columns = (_root_of_share(squares, sizes), _share(sums, sizes), per_user, sums / sizes)
+    shares = _root_of_share(squares, sizes)
+    columns = (shares, _share(sums, sizes), per_user, sums / sizes)
     found = intervals(np.column_stack(columns), seed=seed)
-    return Errors(len(off), dict(zip(METRICS, found, strict=True)), per_user)
+    return Errors(len(off), dict(zip(METRICS, found, strict=True)), per_user, shares)
 
 
 def _share(sums: Values, sizes: Values) -> Values:

@@ -12,6 +12,7 @@ import polars as pl
 from ensue import runtime
 from ensue.errors import ArtifactError, DataError, EnsueError
 from ensue.ranking import Recommender
+from ensue.rating_evaluation import METRICS as ERRORS
 from ensue.significance import Comparison, best_of
 
 RESULTS, HISTORIES, FIGURES, MODELS = "run.json", "histories.parquet", "figures.parquet", "models"
@@ -79,7 +80,8 @@ def _check(found: Any) -> None:
         ]
         if not row["test"]["all"]["metrics"] or not isinstance(row["facts"], dict):
             raise TypeError(f"no figures of {row['label']}")
-        for figure in row["test"]["all"]["metrics"].values():
+        rated = [row["ratings"]["warm"]["metrics"]["rmse"]] if row.get("ratings") else []
+        for figure in (*row["test"]["all"]["metrics"].values(), *rated):
             numbers += [figure["value"], figure["low"], figure["high"]]
     if not all(isinstance(one, str) for one in texts) or not all(
         type(one) in (int, float) for one in numbers
@@ -113,7 +115,8 @@ def comparison(folder: str | Path, seed: int = 0, among: Collection[str] | None 
             for label, name in named
             if among is None or label in among
         }
-        return best_of(values, named[0][1], seed=seed)
+        metric = named[0][1]
+        return best_of(values, metric, seed=seed, lowest=metric in ERRORS)
     except (OSError, pl.exceptions.PolarsError, ValueError, IndexError, DataError) as fault:
         raise ArtifactError(f"{path} is missing or damaged: run the experiment anew ({fault}).") from fault
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ensue.errors import ArtifactError, ConfigError, DataError
+from ensue.leading import figure, leading, measured
 from ensue.run_folder import RESULTS, results
 from ensue.tracks import TIME_BLIND, track_in
 
@@ -136,7 +137,7 @@ def row_of(folder: Path, content: Mapping[str, Any]) -> Row:
     """
     best = next(rung for rung in content["models"] if rung["label"] == content["best"])
     metric = leading(content)
-    found, counts = best["test"]["all"]["metrics"][metric], best["test"]["counts"]
+    found, counts = figure(best, metric), best["test"]["counts"]
     finished = (content.get("made") or {}).get("finished")
     if not isinstance(finished, str):  # an older run: when it was written
         finished = datetime.fromtimestamp((folder / RESULTS).stat().st_mtime, UTC).isoformat(
@@ -157,13 +158,6 @@ def row_of(folder: Path, content: Mapping[str, Any]) -> Row:
         seconds=round(sum(rung["fit_seconds"] + rung["test_seconds"] for rung in content["models"]), 3),
         track=track_in(best),
     )
-
-
-def leading(content: Mapping[str, Any]) -> str:
-    """The metric that a run is told by: the one that its models were chosen on, or the first that was measured."""
-    measured = content["models"][0]["test"]["all"]["metrics"]
-    chosen = str(content["experiment"]["evaluation"]["choose_on"])
-    return chosen if chosen in measured else str(next(iter(measured)))
 
 
 @dataclass(frozen=True)
@@ -248,19 +242,16 @@ def difference(a: str | Path, b: str | Path, metric: str = "") -> Difference:
     first, second = results(a), results(b)
     metric = metric or leading(first)
     for place, content in ((a, first), (b, second)):
-        measured = list(content["models"][0]["test"]["all"]["metrics"])
-        if metric not in measured:
+        known = measured(content["models"])
+        if metric not in known:
             raise ConfigError(
-                f"{place} has no figures of '{metric}', but of {', '.join(measured)}: name one of both."
+                f"{place} has no figures of '{metric}', but of {', '.join(known)}: name one of both."
             )
     why = _other_test(first, second)
     left, right = ({rung["label"]: rung for rung in content["models"]} for content in (first, second))
     pairs = []
     for label in dict.fromkeys([*left, *right]):
-        found = [
-            rungs[label]["test"]["all"]["metrics"][metric] if label in rungs else None
-            for rungs in (left, right)
-        ]
+        found = [figure(rungs[label], metric) if label in rungs else None for rungs in (left, right)]
         one_track = len({track_in(rungs[label]) for rungs in (left, right) if label in rungs}) == 1
         gap = None
         if not why and one_track and found[0] is not None and found[1] is not None:

@@ -95,7 +95,7 @@ class Versus:
     Attributes:
         model: the other model.
         value: its mean over users.
-        paired: the best minus this one, on the same users.
+        paired: how much better the best is, on the same users.
         p_value: of the paired test, corrected for all comparisons made (Holm).
     """
 
@@ -111,15 +111,17 @@ class Comparison:
 
     Attributes:
         metric: name of the metric.
-        best: the model with the highest mean over users; the first of equals.
+        best: the model with the highest mean over users, or the lowest; the first of equals.
         value: its mean.
         others: all other models, best first.
+        lowest: whether the lowest is the best, as of an error.
     """
 
     metric: str
     best: str
     value: float
     others: tuple[Versus, ...]
+    lowest: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The comparison for programs."""
@@ -128,7 +130,8 @@ class Comparison:
             | other.paired.to_json()
             for other in self.others
         ]
-        return {"metric": self.metric, "best": self.best, "value": self.value, "others": rows}
+        told = {"metric": self.metric, "best": self.best, "value": self.value, "others": rows}
+        return told | ({"lowest": True} if self.lowest else {})
 
     def lines(self) -> list[str]:
         """The comparison as plain text."""
@@ -136,7 +139,7 @@ class Comparison:
         for other in self.others:
             gap = other.paired.difference
             lines.append(
-                f"{other.model}: {other.value:.4f}, lower by {gap.value:.4f} "
+                f"{other.model}: {other.value:.4f}, {'higher' if self.lowest else 'lower'} by {gap.value:.4f} "
                 f"({gap.low:.4f} to {gap.high:.4f}), p = {other.p_value:.2g} after Holm's correction"
             )
         return lines
@@ -269,13 +272,14 @@ def holm(p_values: Sequence[float] | Values) -> Values:
     return corrected
 
 
-def best_of(values: Mapping[str, Values], metric: str, *, seed: int = 0) -> Comparison:
+def best_of(values: Mapping[str, Values], metric: str, *, seed: int = 0, lowest: bool = False) -> Comparison:
     """The model with the highest mean, tested against each of the others; p-values are Holm-corrected.
 
     Args:
         values: `[U]` value for each user, the same users in the same order, by model.
         metric: the name of what the values are.
         seed: of the bootstrap and of the sign flips.
+        lowest: take the model with the lowest mean, as of an error.
 
     Raises:
         DataError: there are no models, or not all have the same number of users.
@@ -283,11 +287,12 @@ def best_of(values: Mapping[str, Values], metric: str, *, seed: int = 0) -> Comp
     if not values:
         raise DataError("There is no model to compare.")
     means = {model: float(np.mean(found)) for model, found in values.items()}
-    best, *rest = sorted(means, key=lambda model: -means[model])
-    tests = [paired(values[best], values[model], seed=seed) for model in rest]
+    sign = -1 if lowest else 1
+    best, *rest = sorted(means, key=lambda model: -sign * means[model])
+    tests = [paired(sign * values[best], sign * values[model], seed=seed) for model in rest]
     corrected = holm([test.p_value for test in tests]).tolist()
     others = tuple(Versus(m, means[m], test, p) for m, test, p in zip(rest, tests, corrected, strict=True))
-    return Comparison(metric, best, means[best], others)
+    return Comparison(metric, best, means[best], others, lowest)
 
 
 def _resamples(n: int, draws: int, seed: int) -> Iterator[Values]:

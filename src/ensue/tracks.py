@@ -6,7 +6,7 @@ reads it stand in a table of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensue.errors import ConfigError
@@ -66,6 +66,21 @@ def by_track(rungs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, 
     return found
 
 
+def labels_by_track(tracks: Mapping[str, str]) -> dict[str, list[str]]:
+    """The labels of each track, in the order in which they are given.
+
+    Args:
+        tracks: that of each model, by label.
+
+    >>> labels_by_track({"markov": "time-blind", "stan": "time-aware", "rules": "time-blind"})
+    {'time-blind': ['markov', 'rules'], 'time-aware': ['stan']}
+    """
+    found: dict[str, list[str]] = {}
+    for label, track in tracks.items():
+        found.setdefault(track, []).append(label)
+    return found
+
+
 def refuse_mixed(tracks: Mapping[str, str], what: str) -> None:
     """Nothing, if models are all of one track.
 
@@ -76,10 +91,9 @@ def refuse_mixed(tracks: Mapping[str, str], what: str) -> None:
     Raises:
         ConfigError: they are of both; it says which are which.
     """
-    kinds: dict[str, Collection[str]] = {
-        kind: [label for label, own in tracks.items() if own == kind] for kind in SAID
-    }
-    if all(kinds.values()):
+    kinds = labels_by_track(tracks)
+    if len(kinds) > 1:
+        kinds = {kind: kinds[kind] for kind in SAID}
         both = "; ".join(f"{SAID[kind]}: {', '.join(labels)}" for kind, labels in kinds.items())
         raise ConfigError(
             f"{what} is among models of one track, and these are of two ({both}): name those of one (--models), and "

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ensue.tracks import APART, SAID, TIME_AWARE, TIME_BLIND
+
 pytest.importorskip("optuna", reason="pip install 'ensue[tune]'")
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -100,3 +102,35 @@ def test_a_mistake_is_told_in_one_line(
     assert (status, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) <= 2
+
+
+def test_each_track_has_a_table_and_a_best_of_its_own(ask: Ask, ring_csv: Path, tmp_path: Path) -> None:
+    words = ["--model", "markov", "--model", "stan", "--trials", 4, "--minutes", 0, "--out", tmp_path / "two"]
+    status, out, err = ask("tune", ring_csv, *words)
+    assert status == 0, err
+    told = json.loads((tmp_path / "two" / "tuning.json").read_text())
+    tracks = {trial["model"]: trial["track"] for trial in told["trials"]}
+    assert tracks == {"markov": TIME_BLIND, "stan": TIME_AWARE}
+    done = [trial for trial in told["trials"] if trial["state"] == "done"]
+    for model, track in tracks.items():
+        own = [trial for trial in done if trial["model"] == model]
+        assert told["best_of_track"][track] == max(own, key=lambda one: (one["value"], -one["trial"]))
+    assert told["best"] == told["best_of_track"][TIME_BLIND], "of the track of the first model"
+    blind, aware = out.split(f"{SAID[TIME_AWARE].capitalize()}:")
+    assert blind.count(f"{SAID[TIME_BLIND].capitalize()}:") == 1
+    assert " stan " not in blind
+    assert " markov " not in aware.split("\n\n")[0]
+    assert " stan " in aware.split("\n\n")[0]
+    assert APART in " ".join(out.split())
+    head = (tmp_path / "two" / "tuned.toml").read_text().splitlines()[1:3]
+    assert head[0].startswith("# Best on validation, time-blind: trial ")
+    assert head[1].startswith("# Best on validation, time-aware: trial ")
+
+
+def test_one_track_is_shown_without_a_heading(
+    ask: Ask, study: tuple[Path, dict[str, object]], ring_csv: Path
+) -> None:
+    words = ["--model", "rules", "--model", "popular", "--trials", 4, "--minutes", 0, "--out", study[0]]
+    out = ask("tune", ring_csv, *words)[1]
+    assert SAID[TIME_BLIND].capitalize() not in out
+    assert APART not in " ".join(out.split())

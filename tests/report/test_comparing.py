@@ -83,7 +83,7 @@ def test_standings_differ_in_shape_and_the_key_says_what_they_are() -> None:
         "circle",
         "rect",
     ]
-    assert key(made) == ["highest", "not told from the highest", "told from the highest"]
+    assert key(made) == ["best", "not told from the best", "told from the best"]
     assert key(forest("F", [Estimate("a", 3, 2, 4, "best")])) == []
 
 

@@ -14,6 +14,7 @@ from ensue.errors import MissingExtraError
 from ensue.reporting import Run
 from ensue.reporting.to_mlflow import to_mlflow
 from ensue.reporting.to_tensorboard import to_tensorboard
+from ensue.tracks import TIME_AWARE, TIME_BLIND
 
 Change = Callable[[Callable[[dict[str, Any]], None]], Run]
 
@@ -62,6 +63,18 @@ def test_event_files_hold_figures_and_learning_curves(changed: Change, tmp_path:
 
 
 @pytest.mark.filterwarnings("default")
+def test_event_files_of_two_tracks_lie_apart(changed: Change, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+
+    def aware(content: dict[str, Any]) -> None:
+        content["models"][2]["test"]["track"] = TIME_AWARE
+
+    run = changed(aware)
+    places = [place.relative_to(tmp_path / run.name).as_posix() for place in to_tensorboard(run, tmp_path)]
+    assert places == ["time-blind/popular", "time-blind/markov", "time-aware/rules"]
+
+
+@pytest.mark.filterwarnings("default")
 def test_mlflow_holds_a_run_with_one_under_it_for_each_model(
     changed: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +95,7 @@ def test_mlflow_holds_a_run_with_one_under_it_for_each_model(
     own = run.rungs[2]["test"]["all"]["metrics"]["ndcg@10"]
     assert by["rules"].data.metrics["test/ndcg_at_10"] == pytest.approx(own["value"])
     assert by["rules"].data.metrics["test/ndcg_at_10_low"] == pytest.approx(own["low"])
+    assert by["rules"].data.tags["track"] == TIME_BLIND
     assert by["rules"].data.params["window"] == str(run.rungs[2]["settings"]["window"])
     steps = client.get_metric_history(by["rules"].info.run_id, "learning/loss")
     assert {one.step: one.value for one in steps} == {1: 2.0, 2: 1.5, 3: 1.25}

@@ -128,21 +128,26 @@ def _show(found: Comparison, outcome: Mapping[str, Any]) -> None:
     from ensue.cli import results, terminal
 
     name, unit = results.titled(found.metric), outcome["experiment"]["sequences"]["by"]
+    if not found.others:
+        terminal.out(
+            f"{found.best} is the only one, {name} {found.value:.4f}: there is nothing to compare it with."
+        )
+        return
+    end, gaps = ("Lowest", "higher by") if found.lowest else ("Highest", "lower by")
     terminal.out(
-        f"Highest {name} in the test: {found.best}, {found.value:.4f}. How sure is it of each other model?"
+        f"{end} {name} in the test: {found.best}, {found.value:.4f}. How sure is it of each other model?"
     )
-    if found.others:
-        right: dict[str, Any] = {"justify": "right"}
-        made = terminal.table(
-            ("model", {"overflow": "fold"}), (name, right), ("lower by", right), "95 % interval", ("p (Holm)", right),
-            (f"{unit}s that\ndiffer", right),
-        )  # fmt: skip
-        for other in found.others:
-            gap = other.paired.difference
-            between = f"{gap.low:.4f} to {gap.high:.4f}"
-            cells = [other.model, f"{other.value:.4f}", f"{gap.value:.4f}", between, f"{other.p_value:.2g}"]
-            terminal.row(made, [*cells, f"{other.paired.differing:,} of {gap.n:,}"])
-        terminal.show(made)
+    right: dict[str, Any] = {"justify": "right"}
+    made = terminal.table(
+        ("model", {"overflow": "fold"}), (name, right), (gaps, right), "95 % interval", ("p (Holm)", right),
+        (f"{unit}s that\ndiffer", right),
+    )  # fmt: skip
+    for other in found.others:
+        gap = other.paired.difference
+        between = f"{gap.low:.4f} to {gap.high:.4f}"
+        cells = [other.model, f"{other.value:.4f}", f"{gap.value:.4f}", between, f"{other.p_value:.2g}"]
+        terminal.row(made, [*cells, f"{other.paired.differing:,} of {gap.n:,}"])
+    terminal.show(made)
     terminal.out(
         f"p: how often chance alone gives such a gap (paired sign-flip test over {unit}s), Holm-corrected."
     )

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensue.cli import terminal
+from ensue.experiment import RMSE
+from ensue.leading import leading
 from ensue.reporting.reading import chosen
 from ensue.reporting.reading import shown_metrics as shown_metrics
 from ensue.reporting.reading import titled as titled
@@ -33,19 +35,20 @@ def show(outcome: Mapping[str, Any], folder: str) -> None:
     for track, rungs in tracks.items():
         if len(tracks) > 1:
             terminal.out(f"{SAID[track].capitalize()}:")
-        _table(rungs, outcome["best"])
+        _table(rungs, outcome["best"], leading(outcome) == RMSE)
         terminal.out()
     for line in notes(outcome, folder):
         terminal.out(line)
 
 
-def _table(rungs: Sequence[Mapping[str, Any]], best: str) -> None:
-    """Prints the table of models of one track."""
+def _table(rungs: Sequence[Mapping[str, Any]], best: str, by_rmse: bool) -> None:
+    """Prints the table of models of one track, RMSE first where that leads."""
     wide, roomy = terminal.width() >= terminal.NARROW, terminal.width() >= ROOMY
     metrics = shown_metrics(list(rungs[0]["test"]["all"]["metrics"]))
     right: dict[str, Any] = {"justify": "right"}
-    sure = metrics[:2]  # those with their intervals
+    sure = metrics[: 1 if by_rmse else 2]  # those with their intervals
     heads: list[str | tuple[str, dict[str, Any]]] = [("model", {"overflow": "fold"})]
+    heads += [(titled(RMSE), {"justify": "left"})] if by_rmse else []
     heads += [(titled(name), {"justify": "left"} if name in sure else right) for name in metrics]
     heads += [(f"warm\n{titled(metrics[0])}", right)]
     heads += [(head, right) for head in ((*FIT, *SPACE) if roomy else map("\n".join, (FIT, SPACE)))]
@@ -53,6 +56,7 @@ def _table(rungs: Sequence[Mapping[str, Any]], best: str) -> None:
     for rung in rungs:
         test = rung["test"]
         cells = [f"{rung['label']} *" if rung["label"] == best else rung["label"]]
+        cells += [measured(rung["ratings"]["warm"], RMSE, True, wide)] if by_rmse else []
         cells += [measured(test["all"], name, name in sure, wide) for name in metrics]
         cells += [measured(test["warm"], metrics[0])]
         costs = (seconds(rung["fit_seconds"]), answer(rung)), (parameters(rung["facts"]), space(rung))

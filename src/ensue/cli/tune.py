@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,10 +73,27 @@ def tune(
 def _show(found: Tuned) -> None:
     """Prints the best trials, what mattered, and what to type next."""
     from ensue.cli import results, terminal
+    from ensue.tracks import APART, SAID
     from ensue.tuning import TUNED
 
-    name, ranked = results.titled(found.metric), found.ranked
-    several = len(found.experiment.models) > 1
+    name, tracks = results.titled(found.metric), found.tracks
+    terminal.out()
+    for track, ranked in tracks.items():
+        if len(tracks) > 1:
+            terminal.out(f"{SAID[track].capitalize()}:")
+        _table(ranked, name, len(found.experiment.models) > 1)
+        terminal.out()
+    for line in [*notes(found), *([APART] if len(tracks) > 1 else [])]:
+        terminal.out(line)
+    terminal.out()
+    terminal.out("Next, type:")
+    terminal.out(f"  ensue run {shlex.quote(str(found.folder / TUNED))}", fold=False)
+
+
+def _table(ranked: Sequence[Tried], name: str, several: bool) -> None:
+    """Prints the best trials of one track."""
+    from ensue.cli import results, terminal
+
     right: dict[str, Any] = {"justify": "right"}
     heads: list[str | tuple[str, dict[str, Any]]] = [("trial", right)]
     heads += [("model", {"no_wrap": True})] if several else []
@@ -86,14 +104,7 @@ def _show(found: Tuned) -> None:
         cells = [str(trial.number), *([trial.label] if several else []), f"{trial.value:.4f}"]
         cells += [str(trial.epochs or "-"), results.seconds(trial.seconds or 0.0), written(trial)]
         terminal.row(made, cells, "bold" if trial is ranked[0] else "")
-    terminal.out()
     terminal.show(made)
-    terminal.out()
-    for line in notes(found):
-        terminal.out(line)
-    terminal.out()
-    terminal.out("Next, type:")
-    terminal.out(f"  ensue run {shlex.quote(str(found.folder / TUNED))}", fold=False)
 
 
 def notes(found: Tuned) -> list[str]:
@@ -107,15 +118,16 @@ def notes(found: Tuned) -> list[str]:
     lines = [
         f"{len(found.trials)} trials ({said}), compared on validation; the test part is in none of them."
     ]
-    first, best = found.began, found.best
-    if first is not None and first is not best:
+    for best, *_ in found.tracks.values():
+        first = found.began(best)
+        if first is best:
+            lines.append(f"Nothing did better than {best.label} as it is.")
+            continue
         gain = (best.value or 0.0) - (first.value or 0.0)
         lines.append(
             f"{best.label} began at {first.value:.4f} (trial {first.number}); the best is {gain:.4f} above it, and the "
             "best of many flatters itself: what it is worth, the test of the run below tells."
         )
-    if first is best:
-        lines.append(f"Nothing did better than {best.label} as it is.")
     if found.minutes and any(trial.epochs for trial in found.trials):
         lines.append(
             f"A network had {spoken(found.minutes)} in each trial, and has as long in the tuned experiment."

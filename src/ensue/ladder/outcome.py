@@ -14,7 +14,7 @@ from ensue.events.audit import Audit
 from ensue.events.filtering import Fitted
 from ensue.events.log import EventLog
 from ensue.events.readers.sql import without_secrets
-from ensue.experiment import Experiment
+from ensue.experiment import RMSE, Experiment
 from ensue.ladder.costs import Cost
 from ensue.model import Model
 from ensue.ranking import Recommender
@@ -101,6 +101,17 @@ class Outcome:
     folder: Path
     skipped: Mapping[str, str]
     filtered: Mapping[str, Fitted] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Label -> metric -> headline value, RMSE before the others where models were chosen by that."""
+        found = {
+            rung.label: {name: rung.test.value(name) for name in rung.test.metrics} for rung in self.rungs
+        }
+        rated = {rung.label: rung.ratings.value(RMSE) for rung in self.rungs if rung.ratings is not None}
+        if self.experiment.evaluation.choose_on != RMSE or len(rated) < len(found):
+            return found
+        return {label: {RMSE: rated[label]} | own for label, own in found.items()}
 
     @property
     def recommender(self) -> Recommender:

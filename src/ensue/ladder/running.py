@@ -13,7 +13,7 @@ from ensue import artifacts, reporting
 from ensue.errors import ConfigError, EnsueError, MissingExtraError, ModelError
 from ensue.events.log import EventLog
 from ensue.events.readers.sql import name_of
-from ensue.experiment import Data, Experiment, described_model
+from ensue.experiment import RMSE, Data, Experiment, described_model
 from ensue.inputs import TIME
 from ensue.ladder import choosing
 from ensue.ladder.learnable import Learnable
@@ -126,7 +126,14 @@ def _kept(log: EventLog, rungs: list[Rung], by: str, typed: bool) -> pl.DataFram
 
 
 def _figures(rungs: list[Rung], metric: str) -> pl.DataFrame:
-    """One column for each model: its value for each tested user, in an order that does not tell who they are."""
-    name = metric if metric in rungs[0].test.metrics else rungs[0].test.metrics[0]
-    columns = {f"{rung.label} {name}": rung.test.per_user[name] for rung in rungs}
+    """One column for each model: its value for each tested user, in an order that does not tell who they are.
+
+    Of RMSE these are the shares that the users have in it, which are over the users with warm ratings alone.
+    """
+    rated = {rung.label: rung.ratings.warm.shares for rung in rungs if rung.ratings is not None}
+    if metric == RMSE and len(rated) == len(rungs):
+        columns = {f"{label} {metric}": shares for label, shares in rated.items()}
+    else:
+        name = metric if metric in rungs[0].test.metrics else rungs[0].test.metrics[0]
+        columns = {f"{rung.label} {name}": rung.test.per_user[name] for rung in rungs}
     return pl.DataFrame(columns).sort(list(columns))

@@ -37,9 +37,9 @@ color:var(--soft)}.key svg{display:inline-block;width:2rem;height:.75rem;vertica
 """The rules of these plots, for `page`."""
 
 STANDINGS: Mapping[Standing, str] = {
-    "best": "highest",
-    "alike": "not told from the highest",
-    "apart": "told from the highest",
+    "best": "best",
+    "alike": "not told from the best",
+    "apart": "told from the best",
     "untested": "not tested against it",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ensue.experiment import RMSE
 from ensue.reporting.reading import ALIKE, Run, parameters
 
 FEW_USERS = 100
@@ -68,12 +69,13 @@ def _networks(run: Run) -> Iterator[str]:
     networks = [rung for rung in run.rungs if parameters(rung["facts"]) is not None]
     if not networks or not counting:
         return
-    best = max(counting, key=lambda rung: float(run.figure(rung, run.metric)["value"]))
+    sign, beyond = (-1, "below") if run.leads == RMSE else (1, "above")
+    best = max(counting, key=lambda rung: sign * float(run.figure(rung, run.leads)["value"]))
     for rung in networks:
-        gap = run.figure(rung, run.metric)["value"] - run.figure(best, run.metric)["value"]
+        gap = sign * (run.figure(rung, run.leads)["value"] - run.figure(best, run.leads)["value"])
         if gap <= 0:
             yield (
-                f"{rung['label']} is not above {best['label']}, which only counts: train it longer, or take "
+                f"{rung['label']} is not {beyond} {best['label']}, which only counts: train it longer, or take "
                 f"{best['label']}."
             )
         elif rung["label"] == run.highest and _p_value(run, best["label"]) >= ALIKE:

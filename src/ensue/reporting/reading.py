@@ -10,6 +10,7 @@ from typing import Any
 from ensue import run_folder
 from ensue.errors import ArtifactError
 from ensue.experiment import RMSE
+from ensue.leading import figure, leading
 from ensue.report.comparing import Standing
 from ensue.significance import Comparison
 from ensue.tracks import by_track
@@ -44,7 +45,7 @@ class Run:
     Attributes:
         folder: where it lies.
         content: of run.json.
-        comparison: the paired tests against the model that is highest in the test, among those of the track of the
+        comparison: the paired tests against the model that is best in the test, among those of the track of the
             model that is served; None where there are none.
         why: why there are none, or "".
     """
@@ -88,11 +89,16 @@ class Run:
 
     @property
     def metric(self) -> str:
-        """The metric that leads: the one that was tested, else the one that models were chosen by, else the first."""
+        """The metric of rankings that leads: the tested one, else the one models were chosen by, else the first."""
         measured = self.rungs[0]["test"]["all"]["metrics"]
         tested = None if self.comparison is None else self.comparison.metric
         wanted = (tested, self.content["experiment"]["evaluation"]["choose_on"], self.metrics[0])
         return next(str(name) for name in wanted if name in measured)
+
+    @property
+    def leads(self) -> str:
+        """The figure that models are told by: RMSE where they were chosen by that, else the metric that leads."""
+        return RMSE if leading(self.content) == RMSE else self.metric
 
     @property
     def unit(self) -> str:
@@ -101,20 +107,20 @@ class Run:
 
     def figure(self, rung: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         """A headline figure of a model, with its interval."""
-        found: Mapping[str, Any] = rung["test"]["all"]["metrics"][name]
-        return found
+        return figure(rung, name)
 
     @property
     def highest(self) -> str:
-        """The label of the model that is highest in the test on the metric that leads."""
+        """The label of the model that is highest in the test on the figure that leads, or lowest on RMSE."""
         if self.comparison is not None:
             return self.comparison.best
         among = by_track(self.rungs)
         served = next((own for own in among.values() if self.content["best"] in _labels(own)), self.rungs)
-        return str(max(served, key=lambda rung: float(self.figure(rung, self.metric)["value"]))["label"])
+        best = min if self.leads == RMSE else max
+        return str(best(served, key=lambda rung: float(self.figure(rung, self.leads)["value"]))["label"])
 
     def standing(self, label: str) -> Standing:
-        """How a model stands to the one that is highest in the test."""
+        """How a model stands to the one that is best in the test."""
         if label == self.highest:
             return "best"
         tests = {} if self.comparison is None else {one.model: one.p_value for one in self.comparison.others}

@@ -16,7 +16,8 @@ from ensue.tracks import APART, SAID, track_in
 def lead(run: Run) -> list[Block]:
     """What the run came to, in a sentence and a few figures."""
     counts, by = run.best["test"]["counts"], run.unit
-    name, found = _leading(run)
+    name = run.leads
+    found = run.figure(run.best, name)
     took = sum(rung["fit_seconds"] + rung["test_seconds"] for rung in run.rungs)
     cold = counts["cold_targets"] / counts["targets"] if counts["targets"] else 0.0
     tiles = (
@@ -31,9 +32,9 @@ def lead(run: Run) -> list[Block]:
 
 
 def verdict(run: Run) -> str:
-    """Which model is served, what it reached, and which others are not told from the highest."""
-    best = run.best["label"]
-    name, found = _leading(run)
+    """Which model is served, what it reached, and which others are not told from the best in the test."""
+    best, name = run.best["label"], run.leads
+    found = run.figure(run.best, name)
     over = f" over {run.best['ratings']['warm']['targets']:,} warm ratings" if name == RMSE else ""
     said = [f"{best} is served: {titled(name)} {between(found)}{over} in the test."]
     if run.best["validation"] is None:
@@ -41,7 +42,7 @@ def verdict(run: Run) -> str:
     elif len(run.rungs) > 1:
         by = run.content["experiment"]["evaluation"]["choose_on"]
         said.append(f"It was best on validation ({chosen(by, run.best['validation'])}).")
-    if run.comparison is not None and name != RMSE:  # the tests are of rankings
+    if run.comparison is not None and run.comparison.metric == name:  # an older run tested rankings always
         said.append(_told(run.comparison, best, run.unit))
     others = sum(track_in(rung) != track_in(run.best) for rung in run.rungs)
     if others:
@@ -51,20 +52,13 @@ def verdict(run: Run) -> str:
     return " ".join(said)
 
 
-def _leading(run: Run) -> tuple[str, Mapping[str, Any]]:
-    """The figure of the best model that leads: its RMSE where models were chosen by that, else its leading metric."""
-    rated = run.best.get("ratings")
-    if rated and run.content["experiment"]["evaluation"]["choose_on"] == RMSE:
-        return RMSE, rated["warm"]["metrics"][RMSE]
-    return run.metric, run.figure(run.best, run.metric)
-
-
 def _told(found: Comparison, served: str, unit: str) -> str:
-    """How the highest model in the test stands to the others, in words."""
+    """How the best model in the test stands to the others, in words."""
     alike = [one.model for one in found.others if one.p_value >= ALIKE]
     apart = [one.model for one in found.others if one.p_value < ALIKE]
-    who = "It" if found.best == served else f"Highest in the test is {found.best}, {found.value:.4f}; it"
-    told = [f"is above {_listed(apart)} by more than chance"] if apart else []
+    end, beyond = ("Lowest", "below") if found.lowest else ("Highest", "above")
+    who = "It" if found.best == served else f"{end} in the test is {found.best}, {found.value:.4f}; it"
+    told = [f"is {beyond} {_listed(apart)} by more than chance"] if apart else []
     told += [f"is not told from {_listed(alike)}"] if alike else []
     return (
         f"{who} {' and '.join(told)} (paired tests over {unit}s, Holm-corrected, {ALIKE:.0%})."
@@ -83,20 +77,21 @@ def _listed(names: Sequence[str]) -> str:
 
 def models(run: Run) -> Part:
     """All models: plots of the first metrics with intervals, the table, and the tests."""
-    sure = run.metrics[:2]
     drawn = tuple(
         comparing.forest(
             titled(name),
             [_estimate(run, rung, name) for rung in run.rungs],
             note=f"with 95 % intervals over {run.unit}s",
         )
-        for name in sure
+        for name in _sure(run)
     )  # fmt: skip
     counts, by = run.rungs[0]["test"]["counts"], run.unit
     said = (
         f"Over all {counts['targets']:,} targets of {counts['users']:,} {by}s, each {by} weighing the same; "
         f"{run.rungs[0]['test']['protocol']}. {_sentence(SAID[track_in(run.rungs[0])])}"
     )
+    if run.leads == RMSE:
+        said += f"RMSE is over {run.rungs[0]['ratings']['warm']['targets']:,} warm ratings, each weighing the same. "
     cold = counts["cold_targets"]
     said += (
         f"Training never saw {cold:,} of the targets: they count as misses, and 'warm' leaves them out."
@@ -111,25 +106,36 @@ def models(run: Run) -> Part:
     )
 
 
+def _listing(run: Run) -> list[str]:
+    """The figures of a table: the metrics, and before them RMSE where that leads."""
+    return [*([RMSE] if run.leads == RMSE else []), *run.metrics]
+
+
+def _sure(run: Run) -> list[str]:
+    """Those that are shown with their intervals: two metrics, and RMSE where it leads."""
+    return _listing(run)[: 3 if run.leads == RMSE else 2]
+
+
 def _estimate(run: Run, rung: Mapping[str, Any], name: str) -> comparing.Estimate:
-    """A figure of a model; how it stands is known of the metric that was tested alone."""
+    """A figure of a model; how it stands is known of the one that was tested alone."""
     found = run.figure(rung, name)
-    standing: comparing.Standing = run.standing(rung["label"]) if name == run.metric else "untested"
+    tested = run.leads if run.comparison is None else run.comparison.metric
+    standing: comparing.Standing = run.standing(rung["label"]) if name == tested else "untested"
     return comparing.Estimate(rung["label"], found["value"], found["low"], found["high"], standing)
 
 
 def _table(run: Run) -> Grid:
-    rows = []
+    rows, shown, sure = [], _listing(run), _sure(run)
     for rung in run.rungs:
         test = rung["test"]
         name = f"{rung['label']} (served)" if rung["label"] == run.content["best"] else rung["label"]
         warm = "-" if not test.get("warm") else f"{test['warm']['metrics'][run.metric]['value']:.4f}"
         figures = [
-            between(run.figure(rung, one)) if place < 2 else f"{run.figure(rung, one)['value']:.4f}"
-            for place, one in enumerate(run.metrics)
+            between(run.figure(rung, one)) if one in sure else f"{run.figure(rung, one)['value']:.4f}"
+            for one in shown
         ]
         rows.append((name, *figures, warm))
-    heads = ("model", *(titled(name) for name in run.metrics), f"warm {titled(run.metric)}")
+    heads = ("model", *(titled(name) for name in shown), f"warm {titled(run.metric)}")
     return Grid("Figures of all models", heads, tuple(rows), tuple(range(1, len(heads))))
 
 
@@ -152,14 +158,15 @@ def _tests(run: Run) -> list[Block]:
     heads = (
         "model",
         titled(found.metric),
-        f"below {found.best} by",
+        f"{'above' if found.lowest else 'below'} {found.best} by",
         "p (Holm)",
         "verdict",
         f"{run.unit}s that differ",
     )
     said = (
-        f"{found.best} has the highest {titled(found.metric)} in the test, {found.value:.4f}. p: how often chance "
-        f"alone gives such a gap (paired sign-flip test over {run.unit}s), corrected for all tests made (Holm)."
+        f"{found.best} has the {'lowest' if found.lowest else 'highest'} {titled(found.metric)} in the test, "
+        f"{found.value:.4f}. p: how often chance alone gives such a gap (paired sign-flip test over {run.unit}s), "
+        "corrected for all tests made (Holm)."
     )
     return [
         Heading("How sure the differences are"),
@@ -173,21 +180,15 @@ def _seeds(run: Run) -> list[Block]:
     found = run.content.get("seeds")
     if not found:
         return []
+    shown = [name for name in _listing(run) if all(name in by for by in found["models"].values())]
     rows = tuple(
-        (
-            label,
-            *(
-                f"{one['mean']:.4f} ± {one['deviation'] or 0:.4f}"
-                for name in run.metrics
-                if (one := by[name])
-            ),
-        )
+        (label, *(f"{by[name]['mean']:.4f} ± {by[name]['deviation'] or 0:.4f}" for name in shown))
         for label, by in found["models"].items()
         if label in [rung["label"] for rung in run.rungs]
     )
     if not rows:
         return []
-    heads = ("model", *(titled(name) for name in run.metrics))
+    heads = ("model", *(titled(name) for name in shown))
     said = (
         f"Means and standard deviations over the seeds {', '.join(map(str, found['seeds']))}; all other figures are of "
         "the first. Models that count have no seed."
@@ -262,7 +263,7 @@ def facts_of(run: Run) -> list[dict[str, Any]]:
         {
             "label": rung["label"],
             "track": track,
-            **one.figure(rung, one.metric),
+            **one.figure(rung, one.leads),
             "standing": one.standing(rung["label"]),
         }
         for track, one in run.tracks.items()

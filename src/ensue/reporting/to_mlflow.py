@@ -16,6 +16,7 @@ from ensue.reporting.reading import Run
 from ensue.reporting.standing import verdict
 from ensue.reporting.tracked import named, tracked
 from ensue.reporting.writing import report_of
+from ensue.tracks import track_in
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -67,7 +68,7 @@ def _logged(client: MlflowClient, run: Run) -> str:
     client.log_text(parent, configuration(run.content["experiment"]), "experiment.toml")
     _log(client, parent, dict(run.content["experiment"]["evaluation"]), list(tracked(run.best)))
     for rung in run.rungs:
-        tags = {"mlflow.parentRunId": parent, "model": rung["model"]}
+        tags = {"mlflow.parentRunId": parent, "model": rung["model"], "track": track_in(rung)}
         made = client.create_run(place, run_name=rung["label"], tags=tags).info.run_id
         _log(client, made, rung.get("settings") or {}, list(tracked(rung)))
         client.set_terminated(made)

@@ -12,10 +12,11 @@ from ensue.reporting.origin import configuration
 from ensue.reporting.reading import Run
 from ensue.reporting.standing import verdict
 from ensue.reporting.tracked import tracked
+from ensue.tracks import track_in
 
 
 def to_tensorboard(run: Run, folder: str | Path) -> list[Path]:
-    """Writes the events of each model into a folder of its own; what was there before stays.
+    """Writes the events of each model into a folder of its own, those of two tracks apart; what was there before stays.
 
     Args:
         run: what is written.
@@ -34,9 +35,9 @@ def to_tensorboard(run: Run, folder: str | Path) -> list[Path]:
         raise MissingExtraError(
             "Event files are written by tensorboardX, which is missing: pip install 'ensue[tensorboard]'."
         ) from fault
-    folder, places = Path(folder), []
+    places, parted = [], len(run.tracks) > 1
     for rung in run.rungs:
-        place = folder / run.name / rung["label"]
+        place = Path(folder) / run.name / (track_in(rung) if parted else "") / rung["label"]
         try:
             writer = SummaryWriter(str(place))
         except OSError as fault:

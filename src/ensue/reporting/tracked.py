@@ -15,7 +15,8 @@ def tracked(rung: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
     Args:
         rung: a model of a run.
     """
-    for name, found in rung["test"]["all"]["metrics"].items():
+    rated = rung["ratings"]["warm"]["metrics"] if rung.get("ratings") else {}
+    for name, found in (rung["test"]["all"]["metrics"] | rated).items():
         yield f"test/{named(name)}", float(found["value"]), 0
         for end in ("low", "high"):
             yield f"test/{named(name)}_{end}", float(found[end]), 0

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ensue.artifacts import DESCRIPTION
-from ensue.errors import ConfigError, nearest
+from ensue.errors import ConfigError
+from ensue.misread import fault_in
 
 STRICT = {"extra": "forbid", "strict": True}
 
@@ -128,7 +129,7 @@ def settings_of(content: Mapping[str, Any], where: str = "the service") -> Setti
     try:
         settings = TypeAdapter(Settings).validate_json(json.dumps(content, default=str))
     except ValidationError as found:
-        faults = [_told(error) for error in found.errors()]
+        faults = [fault_in(error, Settings(run=""), shown=False) for error in found.errors()]
     else:
         faults = _ranges(settings)
     if faults:
@@ -202,14 +203,3 @@ def _ranges(settings: Settings) -> list[str]:
     if not settings.run:
         faults.append("run: name the folder of a run, or of a model.")
     return faults
-
-
-def _told(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(step) for step in error["loc"])
-    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        inside = Bounds if place.startswith("bounds.") else Settings
-        known = [one.name for one in fields(inside)]
-        return f"{place}: there is no such key; known are {', '.join(known)}.{nearest(str(error['loc'][-1]), known)}"
-    if error["type"] in ("missing", "missing_argument"):
-        return f"{place}: is missing."
-    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}."

@@ -11,6 +11,7 @@ from typing import Any
 from ensue.events.readers.sql import without_secrets
 from ensue.experiment import Experiment
 from ensue.toml_text import toml_of
+from ensue.tracks import TIME_BLIND
 from ensue.version import __version__
 
 TUNED, TUNING = "tuned.toml", "tuning.json"
@@ -33,6 +34,7 @@ class Tried:
         seconds: how long it took.
         epochs: of a network, how many were trained.
         fault: why it failed, or "".
+        track: of its model: "time-aware" where it reads when it is asked.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Tried:
     seconds: float | None = None
     epochs: int = 0
     fault: str = ""
+    track: str = TIME_BLIND
 
     def to_json(self) -> dict[str, Any]:
         """The trial for programs."""
@@ -55,6 +58,7 @@ class Tried:
             "seconds": self.seconds,
             "epochs": self.epochs,
             "fault": self.fault,
+            "track": self.track,
         }
 
 
@@ -87,15 +91,27 @@ class Tuned:
         return sorted(done, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
     @property
-    def best(self) -> Tried:
-        """The best trial."""
-        return self.ranked[0]
+    def tracks(self) -> dict[str, list[Tried]]:
+        """The trials that were done by their tracks, which are not ranked together; each the best first."""
+        found: dict[str, list[Tried]] = {}
+        for trial in sorted(self.ranked, key=lambda trial: list(self.experiment.models).index(trial.label)):
+            found.setdefault(trial.track, [])  # the track of the first model comes first
+        for trial in self.ranked:
+            found[trial.track].append(trial)
+        return found
 
     @property
-    def began(self) -> Tried | None:
-        """The best model as it was before, if that trial was done."""
-        first = (trial for trial in self.ranked if trial.label == self.best.label)
-        return min(first, key=lambda trial: trial.number, default=None)
+    def best(self) -> Tried:
+        """The best trial; where there are two tracks, of that of the first model."""
+        return next(iter(self.tracks.values()))[0]
+
+    def began(self, best: Tried) -> Tried:
+        """The first trial that was done of the same model: as it was before, if that went well.
+
+        Args:
+            best: a trial.
+        """
+        return min((one for one in self.ranked if one.label == best.label), key=lambda trial: trial.number)
 
     def to_json(self) -> dict[str, Any]:
         """The tuning for programs; no user's id is in it."""
@@ -106,6 +122,7 @@ class Tuned:
             "split": self.split,
             "minutes_a_trial": self.minutes,
             "best": self.best.to_json(),
+            "best_of_track": {track: found[0].to_json() for track, found in self.tracks.items()},
             "experiment": without_password(self.experiment).to_json(),
             "importance": {label: dict(found) for label, found in self.importance.items()},
             "trials": [trial.to_json() for trial in self.trials],
@@ -113,14 +130,17 @@ class Tuned:
 
     def toml(self) -> str:
         """The experiment with the best settings, as a file of the folder: `ensue run FOLDER/tuned.toml`."""
-        best = self.best
         counts = {
             state: sum(trial.state == state for trial in self.trials) for state in (DONE, STOPPED, FAILED)
         }
         said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         head = [
             f"# Written by `ensue tune` ({__version__}): {said}.",
-            f"# Best on validation: trial {best.number}, {best.label}, {self.metric} {best.value or 0.0:.4f}.",
+            *(
+                f"# Best on validation{f', {track}' * (len(self.tracks) > 1)}: trial {best.number}, {best.label}, "
+                f"{self.metric} {best.value or 0.0:.4f}."
+                for track, (best, *_) in self.tracks.items()
+            ),
             "# No trial has seen the test part. Run it: ensue run " + TUNED,
         ]
         return "\n".join(head) + "\n\n" + toml_of(plain(self.experiment, self.folder))

@@ -23,9 +23,10 @@ from ensue.ladder.parting import Parted, parted
 from ensue.model import Training
 from ensue.progress import Progress, Silent, Task
 from ensue.splits import TEST, Split
+from ensue.tracks import TIME_BLIND
 from ensue.tuning.outcome import DONE, FAILED, LOST, STOPPED, TUNED, TUNING, Tried, Tuned
 from ensue.tuning.search import Search
-from ensue.tuning.study import AT_WORK, CLAIMS, FAULT, STUDY, alone, library, lost, opened, recover
+from ensue.tuning.study import AT_WORK, CLAIMS, FAULT, STUDY, TRACK, alone, library, lost, opened, recover
 from ensue.tuning.trials import Terms, work
 from ensue.tuning.workers import together
 
@@ -267,7 +268,8 @@ def _outcome(study: Study, search: Search, parts: Parted, terms: Terms, folder: 
         state = LOST if lost(trial) else names[trial.state]
         said = trial.user_attrs
         seconds, epochs, fault = said.get("seconds"), said.get("epochs", 0), said.get(FAULT, "")
-        tried.append(Tried(trial.number, label, state, trial.value, settings, seconds, epochs, fault))
+        track = said.get(TRACK, TIME_BLIND)
+        tried.append(Tried(trial.number, label, state, trial.value, settings, seconds, epochs, fault, track))
     empty = Tuned(parts.experiment, terms.metric, tuple(tried), {}, folder, terms.minutes, parts.split.name)
     if not empty.ranked:
         faults = [trial.fault for trial in tried if trial.fault] or ["the time was up before one was done"]

@@ -30,7 +30,7 @@ RETRIES = 2
 STARTS = 10
 """Trials that are drawn at random before what was found so far is made use of."""
 
-RETRY, WORKER, FAULT = "retry", "worker", "fault"
+RETRY, WORKER, FAULT, TRACK = "retry", "worker", "fault", "track"
 """What a trial keeps about itself: how often it was begun anew, who ran it, and what went wrong.
 
 A trial that failed without a fault is *lost*: its process ended before it did.

@@ -13,8 +13,9 @@ from ensue.errors import EnsueError
 from ensue.evaluation import evaluate
 from ensue.metrics import metric
 from ensue.model import Conditions, Training
+from ensue.tracks import track_of
 from ensue.tuning.search import MODEL, Search
-from ensue.tuning.study import FAULT, claim, library, sampler
+from ensue.tuning.study import FAULT, TRACK, claim, library, sampler
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -103,6 +104,7 @@ def attempt(trial: Trial, study: Study, search: Search, training: Training, term
         fitted = model.fit(training, conditions)
         value = None
         if not behind and training.validation is not None:
+            trial.set_user_attr(TRACK, track_of(fitted))
             value = evaluate(fitted, training.validation, metrics=(metric(terms.metric),)).value(terms.metric)
     except (EnsueError, MemoryError, RuntimeError) as fault:
         trial.set_user_attr(FAULT, str(fault).splitlines()[0] if str(fault) else type(fault).__name__)

@@ -18,6 +18,7 @@ from ensue.model import Conditions, Training
 from ensue.models.counting import als
 from ensue.models.counting.als import ALS, FactorScoring
 from ensue.objective import Objective
+from ensue.progress import Silent
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Queries, Sequences
 
@@ -134,6 +135,16 @@ def test_an_event_counts_as_often_as_it_does_as_a_target(seed: int) -> None:
     np.testing.assert_array_equal(half, expected)
 
 
+class Told(Silent):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
 def test_what_is_bought_together_answers_whoever_views_it() -> None:
     rows = [
         (f"u{n}", f"{kind}{n % 2}", event)
@@ -141,7 +152,14 @@ def test_what_is_bought_together_answers_whoever_views_it() -> None:
         for kind, event in [("v", "view"), ("a", "buy"), ("b", "buy")]
     ]
     log = EventLog.of(pl.DataFrame(rows, schema=["user", "item", "event"], orient="row"))
-    fitted = SMALL.fit(Training.of(log, objective=Objective(targets=("buy",))))
+    told = Told()
+    fitted = SMALL.fit(Training.of(log, objective=Objective(targets=("buy",))), Conditions(progress=told))
+    assert told.lines == [
+        "als: 2 of 6 items are in histories, never a target: nothing is learnt of them, and in a history they tell "
+        "nothing"
+    ]
+    SMALL.fit(Training.of(log), Conditions(progress=told))
+    assert len(told.lines) == 1, "without an objective every event is a target"
     assert fitted.recommend(["a0"], 1, exclude_seen=True).items == ("b0",)
     factors, codes = scoring_of(fitted).factors, fitted.catalogue.encode(["v0", "v1"])
     assert not factors[codes].any(), "nobody buys what is only viewed"

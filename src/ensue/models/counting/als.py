@@ -107,6 +107,12 @@ class ALS(Model):
 
         rows = np.repeat(np.arange(len(sequences)), sequences.lengths)
         taken, counts = _taken(rows, sequences)
+        viewed = len(np.setdiff1d(sequences.items, taken[1]))
+        if viewed:
+            conditions.progress.say(
+                f"als: {viewed:,} of {sequences.n_items:,} items are in histories, never a target: nothing is learnt "
+                "of them, and in a history they tell nothing"
+            )
         several = np.bincount(taken[0], minlength=len(sequences)) > 1
         kept = several[taken[0]]
         users, items = taken[0][kept], taken[1][kept]
