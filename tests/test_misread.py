@@ -47,7 +47,7 @@ def errors(content: dict[str, Any]) -> list[Any]:
         ({"name": "a", "inner": {"mots": 1}}, True, [f"inner.mots: {NONE} most. Did you mean 'most'?"]),
         ({"name": "a", "inner": {"most": "1"}}, True, ["inner.most = '1': input should be a valid integer."]),
         ({"name": "a", "inner": {"most": "1"}}, False, ["inner.most: input should be a valid integer."]),
-        ({}, True, ["name: is missing."]),
+        ({}, True, ["name is missing."]),
     ],
 )  # fmt: skip
 def test_a_fault_says_where_what_and_the_nearest_key(
@@ -76,5 +76,5 @@ def test_experiments_and_services_tell_their_faults_in_these_words() -> None:
     said = str(refused.value)
     assert "bounds.hsitory: there is no such key" in said
     assert "Did you mean 'history'?" in said
-    assert "run: is missing." in said
+    assert "run is missing." in said
     assert "secret" not in said

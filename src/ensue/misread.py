@@ -30,7 +30,7 @@ def told(error: Mapping[str, Any], known: Sequence[str], within: str = "", shown
         key = str(error["loc"][-1])
         return f"{place}: there is no such key; known are {', '.join(known) or 'none'}.{nearest(key, known)}"
     if error["type"] in ("missing", "missing_argument"):
-        return f"{place}: is missing."
+        return f"{place} is missing."
     value = f" = {error['input']!r}" if shown else ""
     return f"{place}{value}: {error['msg'][:1].lower()}{error['msg'][1:]}."
 
