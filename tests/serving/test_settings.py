@@ -51,7 +51,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"run": "r", "port": 70_000}, "port = 70000"),
         ({"run": "r", "workers": 0}, "workers = 0"),
         ({"run": "r", "bounds": {"rate": -1.0}}, "bounds.rate = -1.0"),
-        ({}, "run: is missing"),
+        ({}, "run is missing"),
         *(({"run": "r", "bounds": {one.name: 0}}, one.name) for one in fields(Bounds) if one.name != "rate"),
     ],
 )
