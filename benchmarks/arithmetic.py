@@ -1,8 +1,8 @@
 """How much of the machine's arithmetic the training of the full-softmax Transformer uses.
 
-    ENSUE_DATA=folder python benchmarks/arithmetic.py [--seconds 20]
+    ENSUE_DATA=folder python benchmarks/arithmetic.py [--seconds 20] [--tokens 2048,4096,8192]
 
-MovieLens-1M without each user's last two events, 2 blocks, width 64, windows of 200, 2,048 tokens a batch. Counted is
+MovieLens-1M without each user's last two events, 2 blocks, width 64, windows of 200, so many tokens a batch. Counted is
 useful arithmetic alone, twice the multiplications of a target, forward and backward (three times the forward pass):
 
     blocks x (12 D^2 + 2 D x steps seen on average) + N D       multiplications a target
@@ -44,32 +44,36 @@ LARGE, PARTS, TRIES = 2048, 9, 5
 def main() -> None:
     """Measures rates and training on one thread and on two, in turn, and prints medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of training, for each number of threads")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of training, for each row")
+    parser.add_argument("--tokens", default="2048,4096,8192", help="of a batch, one after the other")
     asked = parser.parse_args()
     split = last_out(read(Path(os.environ["ENSUE_DATA"]) / FILES["ml-1m"]))
     training = Training.of(split.train)
-    model = model_of("transformer", batch_tokens=2048).suited(training.sequences)
-    conditions = Conditions()
-    with apart(conditions):
-        trainer = Trainer(model, training, conditions)
     rows = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        turns = [
-            _turn(trainer, model, len(training.catalogue), asked.seconds / PARTS) for _ in range(PARTS + 1)
-        ]
-        turns = turns[1:]  # the first warms up
-        row: dict[str, Any] = {"threads": threads}
-        row |= {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
-        rows.append(
-            row | {"turns": [{name: round(value, 3) for name, value in turn.items()} for turn in turns]}
-        )
-        print(json.dumps(row), flush=True)
+    for tokens in map(int, asked.tokens.split(",")):
+        model = model_of("transformer", batch_tokens=tokens).suited(training.sequences)
+        conditions = Conditions()
+        with apart(conditions):
+            trainer = Trainer(model, training, conditions)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            turns = [_turn(trainer, model, asked.seconds / PARTS) for _ in range(PARTS + 1)]
+            row = _row(tokens, threads, turns[1:])  # the first warms up
+            rows.append(row)
+            print(json.dumps({name: value for name, value in row.items() if name != "turns"}), flush=True)
     RESULTS.write_text(json.dumps({"machine": machine(threads=2), "rows": rows}, indent=1))
 
 
-def _turn(trainer: Trainer, model: Any, items: int, seconds: float) -> dict[str, float]:
+def _row(tokens: int, threads: int, turns: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians over the turns, and the turns."""
+    row: dict[str, Any] = {"tokens": tokens, "threads": threads}
+    row |= {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
+    return row | {"turns": [{name: round(value, 3) for name, value in turn.items()} for turn in turns]}
+
+
+def _turn(trainer: Trainer, model: Any, seconds: float) -> dict[str, float]:
     """A stretch of training between two looks at the products, whose mean it is held against."""
+    items = trainer.sequences.n_items
     before = _rate(LARGE, LARGE, LARGE), _rate(rows_at_once(items), model.width, items)
     speed, seen = _trained(trainer, seconds)
     after = _rate(LARGE, LARGE, LARGE), _rate(rows_at_once(items), model.width, items)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import polars as pl
@@ -87,8 +88,7 @@ class Catalogue:
             items: ids as text, in any number and order.
         """
         if not isinstance(items, pl.Series):  # a join costs more than a lookup of each, up to very many
-            place = self._places.get
-            return np.array([place(item, UNKNOWN) for item in items], dtype=np.int32)
+            return np.fromiter(map(self._places.get, items, repeat(UNKNOWN)), dtype=np.int32)
         frame = items.rename("item").cast(pl.String).to_frame()
         joined = frame.join(self._lookup, on="item", how="left", maintain_order="left")
         return joined["index"].fill_null(UNKNOWN).cast(pl.Int32).to_numpy()

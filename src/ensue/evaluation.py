@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.abreast import abreast, cores_of, most_at_once
 from ensue.batching import Ints, Items
 from ensue.blocks import blocks
 from ensue.calibration import Gauging, Probabilities, scale_of
@@ -327,26 +328,32 @@ def _rank(
     ranks = np.empty(len(examples), dtype=np.float64)
     candidates = np.empty(len(examples), dtype=np.int64)
     tied, seen = np.empty(len(examples), dtype=bool), np.empty(len(examples), dtype=bool)
+    costs: Ints = examples.queries.n_items * 8 + examples.queries.lengths * EVENT_BYTES
+    cores = 1 if watching else cores_of(recommender, len(examples))  # what watches sees the blocks in order
+    most = most_at_once(block_bytes, int(costs.sum()), cores)
+
+    def rank(recommender: Recommender, block: slice) -> int:
+        queries, targets = examples.queries[block], examples.targets[block]
+        scores = recommender.scores(queries)
+        rows, items = queries.pairs()
+        seen[block] = np.bincount(rows, weights=items == targets[rows], minlength=len(targets)) > 0
+        check_scores(scores)  # before the exclusion hides what is broken
+        if excluding:
+            scores = exclude_histories(scores, queries)
+        if examples.opened is not None:
+            scores = exclude_histories(scores, replace(queries, starts=examples.opened[block]))
+        for one in watching:
+            one.see(block, queries, targets, scores)
+        if among is not None:
+            scores, targets = among.among(scores, targets, block), np.zeros_like(targets)
+        ranks[block], tied[block] = standings(scores, targets)
+        every = among is None and not excluding and examples.opened is None
+        candidates[block] = scores.shape[1] if every else marked(scores > -np.inf)
+        return len(targets)
+
     with progress.task(f"evaluating {recommender.model}", len(examples)) as task:
-        costs: Ints = examples.queries.n_items * 8 + examples.queries.lengths * EVENT_BYTES
-        for block in blocks(costs, block_bytes, examples.groups):
-            queries, targets = examples.queries[block], examples.targets[block]
-            scores = recommender.scores(queries)
-            rows, items = queries.pairs()
-            seen[block] = np.bincount(rows, weights=items == targets[rows], minlength=len(targets)) > 0
-            check_scores(scores)  # before the exclusion hides what is broken
-            if excluding:
-                scores = exclude_histories(scores, queries)
-            if examples.opened is not None:
-                scores = exclude_histories(scores, replace(queries, starts=examples.opened[block]))
-            for one in watching:
-                one.see(block, queries, targets, scores)
-            if among is not None:
-                scores, targets = among.among(scores, targets, block), np.zeros_like(targets)
-            ranks[block], tied[block] = standings(scores, targets)
-            every = among is None and not excluding and examples.opened is None
-            candidates[block] = scores.shape[1] if every else marked(scores > -np.inf)
-            task.advance(len(targets))
+        for done in abreast(recommender, blocks(costs, most, examples.groups), rank, cores):
+            task.advance(done)
     return Ranked.single(ranks, candidates), tied, seen
 
 

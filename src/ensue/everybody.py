@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from ensue.abreast import abreast, cores_of, most_at_once
 from ensue.batching import Ints
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import DataError
@@ -55,8 +56,10 @@ def slates_of_all(
     banned = banned[banned != UNKNOWN]
     best = np.full((len(users), k), len(catalogue), dtype=np.int32)
     scored = np.zeros((len(users), k), dtype=np.float64)
-    block = max(_SCORES // len(catalogue), 1)
-    for begin in range(0, len(users), block):
+    cores = cores_of(recommender, len(users))
+    block = most_at_once(_SCORES // len(catalogue), len(users), cores)
+
+    def answer(recommender: Recommender, begin: int) -> None:
         part = queries[begin : begin + block]
         scores = recommender.scores(part)
         check_scores(scores)
@@ -67,6 +70,9 @@ def slates_of_all(
         scored[begin : begin + block] = np.take_along_axis(
             scores, np.minimum(items, len(catalogue) - 1), axis=1
         )
+
+    for _ in abreast(recommender, range(0, len(users), block), answer, cores):
+        pass  # each has put its answers in their places
     rows, places = np.nonzero(best < len(catalogue))
     return pl.DataFrame(
         {

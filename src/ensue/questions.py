@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ def ids_of(values: object, name: str) -> list[str]:
     if not isinstance(values, Iterable):
         raise QueryError(f"{name} is {values!r}; give a list of item ids, exactly as in the log.")
     ids = list(values)
+    if set(map(type, ids)) <= {str}:
+        return ids
     for value in ids:
         if not isinstance(value, str):
             raise QueryError(
@@ -72,7 +75,7 @@ def queries_of(questions: Sequence[Question], catalogue: Catalogue) -> tuple[Que
     Raises:
         QueryError: a time, rating or other value is of a wrong kind.
     """
-    codes = catalogue.encode([item for question in questions for item in question.history])
+    codes = catalogue.encode(list(chain.from_iterable(question.history for question in questions)))
     ends = np.cumsum([len(question.history) for question in questions], dtype=np.int64)
     coded = np.split(codes, ends[:-1]) if questions else []
     events = codes != UNKNOWN

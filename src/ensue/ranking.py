@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.abreast import abreast, cores_of, most_at_once
 from ensue.batching import Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import QueryError
@@ -176,21 +178,25 @@ class Recommender:
         unknown_banned = [
             item for item, code in zip(banned_ids, banned.tolist(), strict=True) if code == UNKNOWN
         ]
-        asked = [entry if isinstance(entry, Question) else Question(entry) for entry in histories]
         seen = self.exclude_seen if exclude_seen is None else exclude_seen
-        block = max(SCORES_AT_ONCE // len(self.catalogue), 1)
-        slates: list[Slate] = []
-        for begin in range(0, len(asked), block):
-            part = asked[begin : begin + block]
+        cores = cores_of(self, len(histories))
+        block = most_at_once(SCORES_AT_ONCE // len(self.catalogue), len(histories), cores)
+
+        def answered(recommender: Recommender, begin: int) -> list[Slate]:
+            some = histories[begin : begin + block]
+            part = [entry if isinstance(entry, Question) else Question(entry) for entry in some]
             queries, coded = queries_of(part, self.catalogue)
-            scores = self.scores(queries)
+            scores = recommender.scores(queries)
             check_scores(scores)
             scores = exclude_histories(scores, queries) if seen else np.array(scores)
             scores[:, banned[banned != UNKNOWN]] = -np.inf
             best = top_k_rows(scores, min(k, len(self.catalogue)))
-            for row, items, question, codes in zip(scores, best, part, coded, strict=True):
-                slates.append(self._slate(row, items, question.history, codes, unknown_banned))
-        return slates
+            return [
+                self._slate(row, items, question.history, codes, unknown_banned)
+                for row, items, question, codes in zip(scores, best, part, coded, strict=True)
+            ]
+
+        return list(chain.from_iterable(abreast(self, range(0, len(histories), block), answered, cores)))
 
     def _slate(
         self, scores: Scores, best: Items, text: Sequence[str], codes: Items, unknown: list[str]

@@ -68,6 +68,15 @@ class GraphScoring:
             self.prior.add(scores, queries)
         return scores
 
+    @property
+    def abreast(self) -> int:
+        """How many blocks of questions are best answered side by side; a product apart uses all cores by itself."""
+        return self.threads if self.product is None else 1
+
+    def alone(self) -> GraphScoring:
+        """The same on one core."""
+        return replace(self, threads=1)
+
     def states(self, queries: Queries) -> NDArray[np.float32]:
         """`[Q, D]` what the vectors of the items are multiplied by, where the product is not a part of the graph."""
         found: list[tuple[Ints, NDArray[np.float32]]] = []

@@ -115,16 +115,23 @@ class Attention(nn.Module):
             steps: `[B, T]` where each step stands, for rotary positions; None counts them from 0.
         """
         b, t, d = x.shape
-        q, k, v = self.project(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        flat = self.project(
+            x.reshape(-1, d)
+        )  # products of two dimensions take the bias along in an exported graph
+        q, k, v = flat.view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary:
             q, k = rotated(q, steps), rotated(k, steps)
         mask = None if seen is None else seen[:, None, None]
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=seen is None)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(b, t, d))
-        return out
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(-1, d))
+        return out.view(b, t, d)
 
     def at(self, x: Tensor, here: Tensor, asked: Tensor) -> Tensor:
         """`[B, S, D]` of causal attention, computed for some steps alone.
+
+        Few steps ask, and many are asked: no keys and values are made of those. A query is turned into what it asks of
+        the inputs themselves, `q (K x) = (q K) x`, and of the inputs that it mixes the value is taken once. The bias of
+        the keys adds the same to all steps, so nothing to the softmax. Rotary keys are turned, and have to be made.
 
         Args:
             x: `[B, T, D]` inputs.
@@ -132,16 +139,21 @@ class Attention(nn.Module):
             asked: `[B, S]` which steps they are.
         """
         b, t, d = x.shape
-        own, others = self.project.weight.split([d, 2 * d])
-        bias, biases = self.project.bias.split([d, 2 * d])
-        q = nn.functional.linear(here, own, bias).view(b, -1, self.heads, d // self.heads).transpose(1, 2)
-        kv = nn.functional.linear(x, others, biases).view(b, t, 2, self.heads, d // self.heads)
-        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        heads, size = self.heads, d // self.heads
+        own, key, value = self.project.weight.split([d, d, d])
+        bias, key_bias, value_bias = self.project.bias.split([d, d, d])
+        q = nn.functional.linear(here, own, bias).view(b, -1, heads, size).transpose(1, 2)
         if self.rotary:
-            q, k = rotated(q, asked), rotated(k)
-        seen = torch.arange(t, device=x.device) <= asked[..., None]
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None])
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+            keys = nn.functional.linear(x, key, key_bias).view(b, t, heads, size).transpose(1, 2)
+            asking = rotated(q, asked) @ rotated(keys).transpose(2, 3)
+        else:
+            turned = (q @ key.view(heads, size, d)).flatten(1, 2)
+            asking = (turned @ x.transpose(1, 2)).view(b, heads, -1, t)
+        hidden = torch.arange(t, device=x.device) > asked[:, None, :, None]
+        shares = (asking * size**-0.5).masked_fill(hidden, -torch.inf).softmax(dim=-1)
+        inputs = (shares.flatten(1, 2) @ x).view(b, heads, -1, d)
+        mixed = (inputs @ value.view(heads, size, d).transpose(1, 2)).transpose(1, 2).flatten(2)
+        out: Tensor = self.out(mixed + value_bias)
         return out
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -244,8 +256,8 @@ class Block(nn.Module):
         return self._fed(self._joined(x, mixed, self.attention_norm, self.attention_gate)), keys, values
 
     def _fed(self, x: Tensor) -> Tensor:
-        fed = self.feed_forward(self._before(x, self.forward_norm))
-        return self._joined(x, fed, self.forward_norm, self.forward_gate)
+        fed = self.feed_forward(self._before(x, self.forward_norm).flatten(0, -2))
+        return self._joined(x, fed.view(x.shape), self.forward_norm, self.forward_gate)
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         out: Tensor = x if self.after else norm(x)
