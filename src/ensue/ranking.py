@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -191,27 +191,51 @@ class Recommender:
             scores = exclude_histories(scores, queries) if seen else np.array(scores)
             scores[:, banned[banned != UNKNOWN]] = -np.inf
             best = top_k_rows(scores, min(k, len(self.catalogue)))
-            return [
-                self._slate(row, items, question.history, codes, unknown_banned)
-                for row, items, question, codes in zip(scores, best, part, coded, strict=True)
-            ]
+            return self._slates(scores, best, part, coded, queries.lengths.tolist(), unknown_banned)
 
         return list(chain.from_iterable(abreast(self, range(0, len(histories), block), answered, cores)))
 
-    def _slate(
-        self, scores: Scores, best: Items, text: Sequence[str], codes: Items, unknown: list[str]
-    ) -> Slate:
-        best = best[best < len(scores)]
-        known = codes != UNKNOWN
-        missing = [] if known.all() else [text[place] for place in np.flatnonzero(~known).tolist()]
-        titles = self.catalogue.titles
-        return Slate(
-            items=tuple(self.catalogue.decode(best)),
-            scores=tuple(scores[best].tolist()),
-            titles=tuple(titles[i] for i in best.tolist()),
-            fallback=not known.any(),
-            unknown=tuple(dict.fromkeys(missing + unknown)),
-        )
+    def _slates(
+        self,
+        scores: Scores,
+        best: Items,
+        asked: Sequence[Question],
+        coded: Sequence[Items],
+        known: Sequence[int],
+        unknown: list[str],
+    ) -> list[Slate]:
+        """The answers in the user's own ids.
+
+        Args:
+            scores: `[Q, N]`.
+            best: `[Q, k]` items, `N` where there are no more.
+            asked: the questions.
+            coded: the codes of their histories.
+            known: how many of those the catalogue holds.
+            unknown: ids that were to be left out and that it does not hold.
+        """
+        n, titles = len(self.catalogue), self.catalogue.titles
+        listed = (best < n).sum(axis=1).tolist()
+        ids = iter(self.catalogue.decode(best[best < n]))
+        values = np.take_along_axis(scores, np.minimum(best, n - 1), axis=1).tolist()
+        slates = []
+        for row, found, count, question, codes, held in zip(
+            best.tolist(), values, listed, asked, coded, known, strict=True
+        ):
+            places = row[:count]
+            missing: list[str] = []
+            if held < len(codes):
+                missing = [question.history[place] for place in np.flatnonzero(codes == UNKNOWN).tolist()]
+            slates.append(
+                Slate(
+                    items=tuple(islice(ids, count)),
+                    scores=tuple(found[:count]),
+                    titles=tuple(map(titles.__getitem__, places)),
+                    fallback=held == 0,
+                    unknown=tuple(dict.fromkeys(missing + unknown)),
+                )
+            )
+        return slates
 
 
 def checked_k(k: object) -> int:
