@@ -60,7 +60,7 @@ class Scoring(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slate:
     """An answer: items in the user's own ids, best first.
 
