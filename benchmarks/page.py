@@ -151,6 +151,7 @@ def arithmetic() -> Html | None:
     if not found:
         return None
     heads = (
+        "tokens a batch",
         "threads",
         "targets a second",
         "useful GFLOP/s",
@@ -159,8 +160,9 @@ def arithmetic() -> Html | None:
     )
     lines = [
         (
+            f"{row['tokens']:,}",
             row["threads"],
-            f"{row['targets_per_second']:,}",
+            f"{row['targets_per_second']:,.0f}",
             row["useful_gflops"],
             f"{row['share_of_large_product']:.0%}",
             f"{row['share_of_table_product']:.0%}",
@@ -170,7 +172,7 @@ def arithmetic() -> Html | None:
     return section(
         "Useful arithmetic of training",
         where([held("arithmetic")["machine"]]),
-        table(heads, lines, numbers=range(5)),
+        table(heads, lines, numbers=range(6)),
     )
 
 
