@@ -16,8 +16,10 @@ from ensue import artifacts, runtime
 from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
+from ensue.item_features import FeatureItems
 from ensue.item_start import SPREAD, together
 from ensue.model import Conditions, Training, model_of
+from ensue.presets import preset
 from ensue.sequences import Sequences
 
 COURSE: dict[str, Any] = {"width": 8, "length": 6, "epochs": 1, "batch_tokens": 64, "dropout": 0.0}
@@ -122,6 +124,35 @@ def test_a_network_begins_there_and_is_saved_as_any_other(tmp_path: Path) -> Non
     )
     drawn = trained(item_start="drawn", **slow)
     assert not torch.allclose(drawn.network.items.weight.detach(), torch.from_numpy(begun), atol=1e-3)
+
+
+def test_attributes_are_added_to_the_beginning_and_saved_as_any_other(tmp_path: Path) -> None:
+    """What an item's own vector begins at is the same; attributes add to it, and answers need nothing else."""
+    rows = two_companies(30)
+    told = pl.DataFrame(
+        {
+            "item": [f"i{i}" for i in range(20)],
+            "attributes": [["low" if i < 10 else "high"] for i in range(20)],
+        }
+    )
+    log = log_of(rows)
+    training = Training.of(EventLog.of(log.frame, told))
+    settings_of = preset("accurate", training.sequences, training.catalogue.features).settings
+    model = model_of("transformer", **{**settings_of, **COURSE, "learning_rate": 1e-7, "ema": 0.0})
+    fitted = model.fit(training, Conditions(steps=1))
+    assert isinstance(fitted.scoring, TorchScoring)
+    items = fitted.scoring.network.items
+    assert isinstance(items, FeatureItems)
+    assert items.own is not None
+    begun = together(training.sequences, 8)
+    np.testing.assert_allclose(items.own.weight.detach().numpy(), begun, atol=1e-5)
+    added = (items.weight - items.own.weight).detach().numpy()
+    low = np.array([int(name[1:]) < 10 for name in training.catalogue.ids])
+    np.testing.assert_allclose(added[low], np.broadcast_to(added[low][0], (10, 8)), atol=1e-6)
+    assert np.abs(added[low][0] - added[~low][0]).max() > 1e-3
+    loaded = runtime.load(artifacts.save(fitted, tmp_path / "model"), threads=1)
+    queries = training.sequences.head(5).queries()
+    np.testing.assert_allclose(loaded.scores(queries), fitted.scores(queries), rtol=0, atol=1e-5)
 
 
 def test_composed_vectors_have_no_beginning_of_their_own() -> None:

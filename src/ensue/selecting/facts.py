@@ -12,6 +12,7 @@ from ensue.auditing.order import OrderTest, order_test
 from ensue.events.audit import audit
 from ensue.events.log import EventLog
 from ensue.events.profile import profile
+from ensue.model import Training
 from ensue.presets import preset
 from ensue.progress import Progress
 from ensue.sequences import Sequences
@@ -146,14 +147,14 @@ def domain(log: EventLog, by: str) -> str:
     return "sessions" if by == "session" else "plain"
 
 
-def entrants(found: Facts, sequences: Sequences) -> tuple[Entrant, ...]:
+def entrants(found: Facts, training: Training) -> tuple[Entrant, ...]:
     """The models that are worth a race on such a log, those that count first.
 
     Args:
         found: what the log is like.
-        sequences: what is learnt from, for the settings of presets.
+        training: what is learnt from, for the settings of presets.
     """
-    return (*_counting(found), *_networks(found, sequences))
+    return (*_counting(found), *_networks(found, training))
 
 
 def _counting(found: Facts) -> Iterator[Entrant]:
@@ -175,7 +176,7 @@ def _counting(found: Facts) -> Iterator[Entrant]:
     yield Entrant("als", reason="matrix factorisation: who took what, without order")
 
 
-def _networks(found: Facts, sequences: Sequences) -> Iterator[Entrant]:
+def _networks(found: Facts, training: Training) -> Iterator[Entrant]:
     """Networks, as many as the log is worth."""
     if found.events < LITTLE:
         return
@@ -190,7 +191,7 @@ def _networks(found: Facts, sequences: Sequences) -> Iterator[Entrant]:
     if found.long > SHORT:
         why = f"{why}: 5 % of the sequences have {found.long:g} events or more"
     yield Entrant("transformer", reason=why)
-    fast = preset("fast", sequences)
+    fast = preset("fast", training.sequences, training.catalogue.features)
     yield Entrant(
         "fast",
         {"model": fast.model, **fast.settings},

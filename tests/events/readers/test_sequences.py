@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ensue.errors import DataError
 from ensue.events.source import read
 
 
@@ -44,7 +45,40 @@ def test_other_text_files_are_not_taken_for_sequences(tmp_path: Path, text: str)
     assert found != "sequences"
 
 
+def test_attributes_of_the_items_are_read_where_they_lie_beside(tmp_path: Path) -> None:
+    log = write(tmp_path, "2 9 8 7\n1 5 6\n")
+    assert read(log, format="sequences").items is None
+    write(tmp_path, '{"9": [1, 2], "8": [], "4": [2, "brand"]}', "log_item2attributes.json")
+    items = read(log, format="sequences").items
+    assert items is not None
+    assert items.rows() == [("9", ["1", "2"]), ("8", []), ("4", ["2", "brand"])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        '{"9": 1}',
+        '{"9": [1}',
+        '{"9": "12"}',
+        "[" * 100_000,
+        "9",
+        '{"9": [null]}',
+        '{"9": [[1], {}]}',
+        '{"9": [], "9": [1]}',
+    ],
+    ids=str.__len__,
+)
+def test_attributes_of_another_form_are_told_and_not_left_out(tmp_path: Path, text: str) -> None:
+    log = write(tmp_path, "2 9 8 7\n1 5 6\n")
+    write(tmp_path, text, "log_item2attributes.json")
+    with pytest.raises(DataError, match=r"log_item2attributes\.json is no object with a list of attributes"):
+        read(log, format="sequences")
+
+
 @pytest.mark.data
 def test_amazon_beauty_as_published(data_dir: Path) -> None:
     log = read(data_dir / "amazon2014-s3rec" / "Beauty.txt")
     assert (log.n_events, log.n_users, log.n_items) == (198_502, 22_363, 12_101)
+    assert log.items is not None
+    assert (log.items.height, log.items["attributes"].list.len().sum()) == (12_101, 45_037)
