@@ -1,15 +1,22 @@
 """The flagship served: what `--preset accurate` comes to on MovieLens-1M, asked through the real service.
 
-    ENSUE_DATA=... python benchmarks/flagship_served.py                    # about five minutes
+    ENSUE_DATA=... python benchmarks/flagship_served.py                    # about eight minutes
     ENSUE_DATA=... python benchmarks/flagship_served.py --seconds 3 --minutes 0.3 --forms blind
     ENSUE_DATA=... python benchmarks/flagship_served.py --kept FOLDER      # models are trained once, and found there
 
 Two forms, each trained for half a minute (how fast answers come does not depend on how long was learnt): "blind", and
 "aware", which reads the gaps of a history and how long after its last event it is asked. Histories have 50 or 200
-events and are sent along, those of the aware form with their times; or they are told before, and one more event comes:
-then the answer by user is compared with that for the whole history sent along. Explanations are asked for over HTTP;
-that they name what matters is measured by deletion on test questions. Load by wrk on the same machine, as in
-serving.py. Rows go to results/flagship_served.json, in the place of earlier ones of the same kind.
+events and are sent along, those of the aware form with their times; or they are told before, and one more event comes.
+
+A worker keeps the states of the network, so each row says which share of its answers began from a state that was kept
+("from_kept", counted by the service itself): "first time" is each history once, none of it seen before; "again" is the
+same histories over and over, as wrk draws them; "one more" is a history that was asked about, and one event. With 200
+events the next one is beyond the window, which is then read anew. Lists and scores are compared with those of the model
+in this process, which keeps nothing. The share of the mix is that of 1,000 users who come back again and again.
+
+Explanations are asked for over HTTP; that they name what matters is measured by deletion on test questions. Load by wrk
+on the same machine, as in serving.py. Rows go to results/flagship_served.json, in the place of earlier ones of the same
+kind.
 """
 
 from __future__ import annotations
@@ -21,12 +28,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from load import BEGAN, EVERY, Asked, service, wrk
+from ensue import runtime
+from ensue.questions import Question
+from load import BEGAN, EVERY, Asked, Running, service, wrk
 from machine import machine
 from serving import MIX, K, keep, libraries, starting
 
@@ -34,10 +46,15 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "flagship_served.json"
 FORMS: dict[str, dict[str, Any]] = {"blind": {}, "aware": {"asked": "wait", "inputs": ("gap",)}}
 LENGTHS = (50, 200)
-GOALS = {"history of 50": (3.0, 10.0), "mix": (None, 25.0)}
+BEFORE = (50, 199, 200)
+"""Events before one more comes; with the last of these it is one more than the window holds."""
+HISTORY = (3.0, 10.0)
+GOALS = {"history of 50, first time": HISTORY, "history of 50, again": HISTORY, "mix": (None, 25.0)}
 """Milliseconds that half, and 99 of 100, of the answers are to take at most; of the mix 1,000 a second too."""
 WALKED, EXPLAINED, QUESTIONS = 40, 3, 60
 """Users who get one more event, items that are explained of a history, and questions of the check by deletion."""
+WARMED, TRIES = 5, 20
+"""Seconds of the mix before it is measured, and how often it is tried to hear of all workers."""
 
 
 def main(arguments: list[str]) -> None:
@@ -76,8 +93,9 @@ def asked_of(form: str, model: Path, folder: Path, seconds: int, starts: bool) -
     asked = {length: Asked.of(model, folder / str(length), length, timed) for length in LENGTHS}
     rows = [starting(model, workers) for workers in (1, 2)] if starts else []
     for length in LENGTHS:
-        rows.append(sent_along(model, asked[length], length, seconds))
-        rows += one_more(model, asked[length], length)
+        rows += sent_along(model, asked[length], length, seconds)
+    for length in BEFORE:
+        rows += one_more(model, asked[min(one for one in LENGTHS if one >= length)], length)
     rows += [mixed(model, asked[LENGTHS[0]], seconds, workers) for workers in (1, 2)]
     rows.append(faithful(model))
     return [row | {"items": asked[LENGTHS[0]].catalogue} for row in rows]
@@ -106,69 +124,139 @@ def trained(form: str, folder: Path, minutes: float) -> None:
 # -------------------------------------------------------------------------------------------------- rows
 
 
-def sent_along(model: Path, asked: Asked, length: int, seconds: int) -> dict[str, Any]:
-    """Recommend by a history in the body, one request after the other."""
+def sent_along(model: Path, asked: Asked, length: int, seconds: int) -> list[dict[str, Any]]:
+    """Recommend by a history in the body, one request after the other: each once, and then again and again."""
     with service(model, 1) as running:
-        wrk(running.port, asked, 2, 1, 0, 1)
-        found = wrk(running.port, asked, seconds, 1, 0, 1)
+        with counted(running) as first, running.talking() as ask:
+            once = [ask("/v1/recommend", {"history": asked.sent(one), "k": K})[0] for one in asked.histories]
+        wrk(running.port, asked, 1, 1, 0, 1)
+        with counted(running) as again:
+            found = wrk(running.port, asked, seconds, 1, 0, 1)
         memory = [*running.memory().values()]
-    return {"what": f"history of {length}", "workers": 1, **found, "resident_mb": memory}
+    return [
+        {"what": f"history of {length}, first time", "workers": 1, **spread(once), **first},
+        {"what": f"history of {length}, again", "workers": 1, **found, **again, "resident_mb": memory},
+    ]
 
 
 def one_more(model: Path, asked: Asked, length: int) -> list[dict[str, Any]]:
-    """A known user gets one more event and asks; the whole history sent along is to have the same answer; and why."""
-    took: dict[str, list[float]] = {"event": [], "user": [], "whole": [], "explain": [], "explained list": []}
+    """A user who has asked gets one more event and asks again; so does one whose history is sent along; and why."""
+    took: dict[str, list[float]] = {}
+    shares: dict[str, dict[str, float]] = {}
+    histories = [history[:length] for history in asked.histories[:WALKED]]
+    some = replace(asked, users=asked.users[:WALKED], histories=histories)
+    at = BEGAN + EVERY * (length + 10)
     same, apart = 0, 0.0
-    some = replace(asked, users=asked.users[:WALKED], histories=asked.histories[:WALKED])
+    anew = runtime.load(model, threads=1)
     with service(model, 1) as running, running.talking() as ask:
+
+        def walk(name: str, path: str, bodies: Sequence[dict[str, Any]]) -> list[Any]:
+            with counted(running) as share:
+                answers = [ask(path, body) for body in bodies]
+            took[name], shares[name] = [milliseconds for milliseconds, _ in answers], share
+            return [answer for _, answer in answers]
+
         running.tell(some)
-        at = BEGAN + EVERY * (length + 10)  # both are asked at the same moment
-        for place, (user, history) in enumerate(zip(some.users, some.histories, strict=True)):
-            item = asked.histories[-1 - place][0]
-            event = {"user": user, "item": item, "time": BEGAN + EVERY * length}
-            took["event"].append(ask("/v1/events", event)[0])
-            milliseconds, kept = ask("/v1/recommend", {"user": user, "k": K, "at": at})
-            took["user"].append(milliseconds)
-            whole = {"history": asked.sent([*history, item]), "at": at}
-            milliseconds, anew = ask("/v1/recommend", {**whole, "k": K})
-            took["whole"].append(milliseconds)
-            same += [row["item"] for row in kept["items"]] == [row["item"] for row in anew["items"]]
-            gaps = (abs(a["score"] - b["score"]) for a, b in zip(kept["items"], anew["items"], strict=True))
+        by_user = [{"user": user, "k": K, "at": at} for user in some.users]
+        walk("user, first time", "/v1/recommend", by_user)
+        more = [asked.histories[-1 - place][0] for place in range(WALKED)]
+        events = [
+            {"user": user, "item": item, "time": BEGAN + EVERY * length}
+            for user, item in zip(some.users, more, strict=True)
+        ]
+        walk("event", "/v1/events", events)
+        answers = walk("user, one more", "/v1/recommend", by_user)
+        for history, item, answer in zip(histories, more, answers, strict=True):
+            expected = anew.recommend(question(asked, [*history, item], at), K)
+            same += [row["item"] for row in answer["items"]] == list(expected.items)
+            gaps = (abs(row["score"] - b) for row, b in zip(answer["items"], expected.scores, strict=True))
             apart = max(apart, *gaps)
-            if place < EXPLAINED:
-                best = anew["items"][0]["item"]
-                took["explain"].append(ask("/v1/explain", {**whole, "item": best})[0])
-                took["explained list"].append(ask("/v1/recommend", {**whole, "k": K, "explain": True})[0])
+        others = [asked.histories[-1 - WALKED - place][0] for place in range(WALKED)]
+        grown = [asked.sent([*history, item]) for history, item in zip(histories, others, strict=True)]
+        walk("sent, one more", "/v1/recommend", [{"history": one, "at": at, "k": K} for one in grown])
+        if length in LENGTHS:
+            said = [{"history": one, "at": at} for one in grown[:EXPLAINED]]
+            best = [row["items"][0]["item"] for row in walk("best", "/v1/recommend", said)]
+            walk("explain", "/v1/explain", [a | {"item": b} for a, b in zip(said, best, strict=True)])
+            walk("explained list", "/v1/recommend", [one | {"k": K, "explain": True} for one in said])
         memory = [*running.memory().values()]
-    answers = {"asked": WALKED, "same_lists": same, "largest_gap": float(f"{apart:.2g}")}
     names = {
-        "event": "one more event told",
-        "user": f"by user after it, {length} before",
-        "whole": f"whole history anew, {length + 1}",
+        "user, first time": f"by user, {length} events, first time",
+        "event": f"one more event told, {length} before",
+        "user, one more": f"by user, {length} events and one more",
+        "sent, one more": f"history of {length} and one more, sent along",
         "explain": f"explain one item, {length + 1}",
         "explained list": f"explain a list of {K}, {length + 1}",
     }
-    rows = [{"what": names[name], "workers": 1, **spread(values)} for name, values in took.items()]
-    rows[0]["what"] += f", {length} before"
-    rows[1] |= answers | {"resident_mb": memory}
+    rows = [
+        {"what": what, "workers": 1, **spread(took[name]), **shares[name]}
+        for name, what in names.items()
+        if name in took
+    ]
+    rows[2] |= {
+        "asked": WALKED,
+        "same_lists": same,
+        "largest_gap": float(f"{apart:.2g}"),
+        "resident_mb": memory,
+    }
     return rows
 
 
+def question(asked: Asked, history: Sequence[str], at: int) -> Question:
+    """What is asked over HTTP of a user who was told of with times, or of such a history sent along."""
+    times = [datetime.fromtimestamp(BEGAN + EVERY * place, UTC) for place in range(len(history))]
+    timed = asked.timed
+    return Question(
+        history, times=times if timed else None, at=datetime.fromtimestamp(at, UTC) if timed else None
+    )
+
+
 def mixed(model: Path, asked: Asked, seconds: int, workers: int) -> dict[str, Any]:
-    """The mix of serving.py at 16 connections."""
+    """The mix of serving.py at 16 connections, once each user has been heard of."""
     with service(model, workers) as running:
         running.tell(asked)
-        wrk(running.port, asked, 2, 16, *MIX)
-        found = wrk(running.port, asked, seconds, 16, *MIX)
+        wrk(running.port, asked, WARMED, 16, *MIX)
+        with counted(running) as share:
+            found = wrk(running.port, asked, seconds, 16, *MIX)
         memory = [*running.memory().values()]
-    return {"what": "mix", "workers": workers, **found, "resident_mb": memory}
+    return {"what": "mix", "workers": workers, **found, **share, "resident_mb": memory}
+
+
+@contextmanager
+def counted(running: Running) -> Iterator[dict[str, float]]:
+    """Which share of the network's answers within the block began from a state that was kept."""
+    before, share = states(running), dict[str, float]()
+    yield share
+    kept, anew = (after - one for after, one in zip(states(running), before, strict=True))
+    if kept + anew:
+        share["from_kept"] = round(kept / (kept + anew), 4)
+
+
+def states(running: Running) -> tuple[float, float]:
+    """Answers of all workers that began from a state that was kept, and those that began anew."""
+    found: dict[str, tuple[float, float]] = {}
+    for _ in range(TRIES):  # connections that are open at the same time are shared among the workers
+        clients = [HTTPConnection("127.0.0.1", running.port, timeout=60) for _ in range(4 * running.workers)]
+        for client in clients:
+            client.request("GET", "/metrics")
+            lines = client.getresponse().read().decode().splitlines()
+            told = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+            name = next(line for line in told if line.startswith("ensue_process{"))
+            kept, anew = (float(told[f'ensue_states_total{{from="{one}"}}']) for one in ("kept", "anew"))
+            found[name] = kept, anew
+        for client in clients:
+            client.close()
+        if len(found) == running.workers:
+            break
+    assert len(found) == running.workers, "a worker has told nothing of itself"
+    return sum(kept for kept, _ in found.values()), sum(anew for _, anew in found.values())
 
 
 def faithful(model: Path) -> dict[str, Any]:
     """Whether taking out the events named first loses more than taking out others, over test questions."""
     import numpy as np
 
-    from ensue import read, runtime
+    from ensue import read
     from ensue.explaining import faithfulness
     from ensue.splits import last_out
 
@@ -201,6 +289,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         "same_lists": lambda row: (
             f"{row['same_lists']} of {row['asked']} lists alike, {row['largest_gap']:g}"
         ),
+        "from_kept": lambda row: f"{row['from_kept']:.0%} from kept states",
         "holds": lambda row: f"holds: {row['holds']}, score {row['score']['low']:.3g} up",
         "broken": lambda row: f"refused {row['refused']}, broken {row['broken']}",
     }

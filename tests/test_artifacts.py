@@ -17,7 +17,7 @@ import pytest
 
 import ensue
 from ensue import artifacts
-from ensue.artifacts import DESCRIPTION, GRAPH, ITEMS, WEIGHTS
+from ensue.artifacts import DESCRIPTION, GRAPH, ITEMS, STEPS, WEIGHTS, CarryingParts
 from ensue.errors import ArtifactError
 from ensue.events.log import EventLog
 from ensue.model import Training
@@ -62,6 +62,20 @@ def network_folder(training: Training, tmp_path_factory: pytest.TempPathFactory)
     """What is saved of a network; tests that change it take a copy."""
     recommender = Recommender(training.catalogue, Graph(), "lstm")
     return artifacts.save(recommender, tmp_path_factory.mktemp("network") / "model")
+
+
+@dataclass(frozen=True)
+class Carrying(Graph):
+    """One that is stored with a graph that goes on from a state, too."""
+
+    def parts(self) -> Parts:
+        plain = super().parts()
+        return CarryingParts(plain.settings, plain.arrays, plain.graph, steps=b"steps" * 99)
+
+
+@pytest.fixture
+def carrying_folder(training: Training, tmp_path: Path) -> Path:
+    return artifacts.save(Recommender(training.catalogue, Carrying(), "lstm"), tmp_path / "carrying")
 
 
 def edited(folder: Path, edit: Edit) -> None:
@@ -129,7 +143,36 @@ def test_no_user_is_in_a_saved_model(folder: Path, network_folder: Path, ring_lo
     assert set(pl.read_parquet(folder / ITEMS).columns) == {"item", "training_events"}
 
 
+def test_a_network_whose_state_can_be_kept_has_the_graph_for_it(
+    carrying_folder: Path, network_folder: Path
+) -> None:
+    assert sorted(path.name for path in carrying_folder.iterdir()) == sorted(
+        [DESCRIPTION, ITEMS, WEIGHTS, GRAPH, STEPS]
+    )
+    assert artifacts.read(carrying_folder).graph == Graph().parts().graph
+    assert artifacts.steps_of(carrying_folder, artifacts.describe(carrying_folder)) == b"steps" * 99
+    assert artifacts.steps_of(network_folder, artifacts.describe(network_folder)) is None
+
+
 # ------------------------------------------------------------------------------------------- damage
+
+
+def test_the_graph_for_kept_states_is_checked_as_every_file_is(carrying_folder: Path) -> None:
+    description = artifacts.describe(carrying_folder)
+    (carrying_folder / STEPS).write_bytes(b"steps" * 98 + b"stepz")
+    assert STEPS in told_by(carrying_folder)
+    with pytest.raises(ArtifactError, match=f"{STEPS} has been changed or damaged"):
+        artifacts.steps_of(carrying_folder, description)
+    (carrying_folder / STEPS).unlink()
+    assert STEPS in told_by(carrying_folder)
+    with pytest.raises(ArtifactError, match=f"{STEPS} is missing or no plain file"):
+        artifacts.steps_of(carrying_folder, description)
+
+
+def test_no_counting_model_has_a_graph_for_kept_states(folder: Path) -> None:
+    (folder / STEPS).write_bytes(b"")
+    edited(folder, lambda held: held["files"].update({STEPS: artifacts._checksum(b"")}))
+    assert "lists the files" in told_by(folder)
 
 
 @pytest.mark.parametrize("name", [DESCRIPTION, ITEMS, WEIGHTS, GRAPH])

@@ -14,6 +14,7 @@ import onnxruntime
 import polars as pl
 import pytest
 import torch
+from tests.asking import assert_steps_are_the_whole
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 import ensue
@@ -21,7 +22,7 @@ from ensue import artifacts
 from ensue.domain import Domain
 from ensue.errors import MissingExtraError
 from ensue.events.log import EventLog
-from ensue.export import OPSET, _read_once, to_onnx
+from ensue.export import OPSET, _read_once, steps_to_onnx, to_onnx
 from ensue.inputs import Inputs
 from ensue.model import Training
 from ensue.models.neural.rnn import LSTM
@@ -92,6 +93,30 @@ def test_the_graph_answers_batches_of_any_size_as_the_network_does(
             expected = network(*(torch.from_numpy(feed[name]) for name in ("items", "asked", "places")))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
+
+
+def test_a_recurrent_graph_goes_on_from_a_state_and_no_other_does(
+    exported: tuple[NeuralModel, Network, bytes],
+) -> None:
+    model, network, graph = exported
+    steps = steps_to_onnx(network, graph)
+    if not isinstance(model, LSTM):
+        assert steps is None
+        return
+    assert_steps_are_the_whole(graph, steps, N, model.length)
+    onnx.checker.check_model(onnx.load_model_from_string(steps or b""))
+    hidden = model.hidden or model.width
+    assert [(node.name, node.shape) for node in onnxruntime.InferenceSession(steps).get_inputs()[3:]] == [
+        (f"before{place}", [1, 1, hidden]) for place in range(2 * model.layers)
+    ]
+
+
+def test_where_the_product_is_apart_no_second_graph_holds_the_items_once_more(
+    exported: tuple[NeuralModel, Network, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, network, graph = exported
+    monkeypatch.setattr("ensue.retrieval.APART", N - 1)
+    assert steps_to_onnx(network, graph) is None
 
 
 def test_the_graph_does_not_tell_where_the_caller_keeps_programs(

@@ -4,6 +4,7 @@
     catalogue.parquet     items in index order with their counts, titles and features
     weights.safetensors   the arrays of a counting model, or the weights of a network and the table of its prior
     network.onnx          the graph that serves a network, weights inside
+    steps.onnx            the same for one history, going on from a state; of networks whose state has one size
     vocabulary.parquet    the values that a network knows of columns that it reads beside items
     features.parquet      the values that it knows of features of items
 
@@ -32,11 +33,12 @@ from safetensors.numpy import save_file
 from ensue import placing
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, DataError
-from ensue.ranking import Recommender
+from ensue.ranking import Parts, Recommender
 from ensue.version import __version__
 
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
+STEPS = "steps.onnx"
 VOCABULARY, FEATURES = "vocabulary", "features"
 PRIOR = "prior"
 """What the description says under "scoring" of a prior that is added to what the graph answers."""
@@ -47,6 +49,13 @@ EVENTS, TARGETS = "training_events", "training_targets"
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
 TRIES, PAUSE = 20, 0.01
 """How often, and seconds apart, a folder is read that is being replaced at that moment."""
+
+
+@dataclass(frozen=True)
+class CarryingParts(Parts):
+    """What a network is made of whose state has one size: the graph that goes on from a state, too, if it has one."""
+
+    steps: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +118,8 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
     save_file(arrays, folder / WEIGHTS)
     if parts.graph is not None:
         (folder / GRAPH).write_bytes(parts.graph)
+    if isinstance(parts, CarryingParts) and parts.steps is not None:
+        (folder / STEPS).write_bytes(parts.steps)
     for name, held in parts.tables.items():
         held.write_parquet(folder / TABLES[name])
     description = {
@@ -169,21 +180,13 @@ def _read(folder: Path) -> Artifact:
             f"{folder / DESCRIPTION} has been changed or damaged since it was saved; copy or save the model anew."
         )
     files = description["files"]
-    expected = {ITEMS, WEIGHTS} | ({GRAPH} if description["kind"] == "network" else set())
-    if set(files) - set(TABLES.values()) != expected:
+    network = description["kind"] == "network"
+    expected, also = {ITEMS, WEIGHTS} | ({GRAPH} if network else set()), {STEPS} if network else set()
+    if set(files) - set(TABLES.values()) - also != expected:
         raise ArtifactError(
             f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew."
         )
-    contents: dict[str, bytes] = {}
-    for name, checksum in files.items():
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise ArtifactError(f"{path} is missing or no plain file; copy the whole folder of the model.")
-        contents[name] = _content(path)
-        if _checksum(contents[name]) != checksum:
-            raise ArtifactError(
-                f"{path} has been changed or damaged since it was saved; copy or save the model anew."
-            )
+    contents = {name: _checked(folder, name, checksum) for name, checksum in files.items()}
     try:
         table = pl.read_parquet(io.BytesIO(contents[ITEMS]))
         arrays = load_arrays(contents[WEIGHTS])
@@ -206,6 +209,20 @@ def _read(folder: Path) -> Artifact:
             f"{folder / ITEMS} holds {len(catalogue)} items, model.json says {description['items']}."
         )
     return Artifact(folder, description, catalogue, arrays, contents.get(GRAPH), tables)
+
+
+def steps_of(folder: Path, description: Mapping[str, Any]) -> bytes | None:
+    """The graph of a network that goes on from a state, checked; None if the model has none.
+
+    Args:
+        folder: of the model.
+        description: of it, as `describe` gives it.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    checksum = description["files"].get(STEPS)
+    return None if checksum is None else _checked(Path(folder), STEPS, checksum)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -241,6 +258,19 @@ def describe(folder: Path) -> dict[str, Any]:
         if not isinstance(description.get(name), kind):
             raise ArtifactError(f"{path} has no proper entry '{name}'; copy or save the model anew.")
     return description
+
+
+def _checked(folder: Path, name: str, checksum: str) -> bytes:
+    """The bytes of a file that is listed."""
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise ArtifactError(f"{path} is missing or no plain file; copy the whole folder of the model.")
+    content = _content(path)
+    if _checksum(content) != checksum:
+        raise ArtifactError(
+            f"{path} has been changed or damaged since it was saved; copy or save the model anew."
+        )
+    return content
 
 
 def _content(path: Path, most: int = -1) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ensue import retrieval
-from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
+from ensue.artifacts import FEATURES, PRIOR, VOCABULARY, CarryingParts
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
@@ -27,8 +27,9 @@ from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
 from ensue.retrieval import PRODUCT
 from ensue.sequences import Queries
+from ensue.step_graph import step_graph
 
-OPSET = 20
+OPSET = 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ class TorchScoring:
         return scores
 
     def parts(self) -> Parts:
-        """The exported graph, the weights by name, and what the network reads."""
+        """The exported graph, the weights by name, what the network reads, and the graph that goes on from a state."""
         self.network.cpu()
         arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
         settings, tables = self.inputs.to_json(), {}
@@ -97,7 +98,8 @@ class TorchScoring:
             leaning = self.network.prior.leaning()
             settings[PRIOR] = leaning.to_json()
             arrays |= leaning.arrays()
-        return Parts(settings, arrays, to_onnx(self.network, self.inputs), tables)
+        graph = to_onnx(self.network, self.inputs)
+        return CarryingParts(settings, arrays, graph, tables, steps_to_onnx(self.network, graph))
 
 
 def product_apart(network: Network) -> dict[str, Any] | None:
@@ -200,6 +202,24 @@ def to_onnx(network: Network, inputs: Inputs) -> bytes:
             "The exported graph answers batches of one size only: install the versions in constraints.txt."
         )
     return bytes(graph.SerializeToString())
+
+
+def steps_to_onnx(network: Network, graph: bytes) -> bytes | None:
+    """The exported graph made to go on from a state, for one history (see `step_graph`); None where there is no such.
+
+    It is there for networks whose state has one size, however long the history; not where the product with the items
+    is apart, since it would hold the vectors of a large catalogue once more.
+
+    Args:
+        network: as it was exported.
+        graph: what `to_onnx` made of it.
+    """
+    layers = getattr(network.encoder, "carrying", 0)
+    if not layers or product_apart(network) is not None:
+        return None
+    import onnx
+
+    return step_graph(onnx.load_model_from_string(graph), layers)
 
 
 def _forget_kernels() -> None:

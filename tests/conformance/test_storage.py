@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,13 @@ from ensue.model import Model, Training, models
 from ensue.models.ratings.rating_model import RatingModel
 from ensue.neural_model import NeuralModel
 from ensue.ranking import Recommender
+from ensue.runtime import GraphScoring
 from ensue.sequences import Queries
+from ensue.serving.carried_states import CarriedStates
+from ensue.serving.stepping import stepping
+
+RECURRENT = ("gru", "gru4rec", "lstm", "rnn")
+"""Networks whose state has one size, with an operator of its own in their graphs."""
 
 HISTORIES = [["A"], ["C", "D"], ["E", "unheard of"], [], ["J", "A", "B"] * 9]
 
@@ -36,6 +43,24 @@ def test_the_same_slates_after_saving_and_loading(fitted: Recommender, loaded: R
     ):
         assert after.items == before.items
         assert (after.fallback, after.unknown) == (before.fallback, before.unknown)
+
+
+def test_a_network_that_keeps_its_states_answers_as_it_does_anew(
+    model: Model, loaded: Recommender, shelf: Callable[[str], tuple[Recommender, Path]], queries: Queries
+) -> None:
+    folder = shelf(model.name)[1]
+    steps = artifacts.steps_of(folder, artifacts.describe(folder))
+    assert (steps is not None) is (model.name in RECURRENT)
+    if steps is None:
+        return
+    assert isinstance(loaded.scoring, GraphScoring)
+    states = CarriedStates(1_000_000)
+    kept = stepping(loaded.scoring, steps, states, artifacts.describe(folder)["checksum"], folder)
+    for ends in (queries.starts + 1, np.minimum(queries.starts + 3, queries.ends), queries.ends):
+        asked = replace(queries, ends=ends)
+        alone = np.concatenate([kept.score(asked[q : q + 1]) for q in range(len(asked))])
+        np.testing.assert_allclose(alone, loaded.scoring.score(asked), rtol=0, atol=1e-5)
+    assert states.continued > len(queries)
 
 
 def test_alone_and_in_a_batch_after_loading(loaded: Recommender, queries: Queries, tolerance: float) -> None:

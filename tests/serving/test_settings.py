@@ -50,6 +50,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"run": ""}, "run: name the folder"),
         ({"run": "r", "port": 70_000}, "port = 70000"),
         ({"run": "r", "workers": 0}, "workers = 0"),
+        ({"run": "r", "states": -1}, "states = -1"),
         ({"run": "r", "bounds": {"rate": -1.0}}, "bounds.rate = -1.0"),
         ({}, "run is missing"),
         *(({"run": "r", "bounds": {one.name: 0}}, one.name) for one in fields(Bounds) if one.name != "rate"),

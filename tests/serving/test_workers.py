@@ -169,6 +169,23 @@ def test_a_swap_at_one_soon_holds_at_the_other(both: list[httpx.Client]) -> None
     holds(both, lambda client: asked(client, history=["A"])["model"]["name"] == "markov")
 
 
+def test_who_is_erased_at_one_leaves_no_state_of_a_network_at_either(both: list[httpx.Client]) -> None:
+    def held(client: httpx.Client) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("ensue_states_held "))
+
+    both[0].post("/v1/admin/swap", json={"folder": "lstm"})
+    holds(both, lambda client: asked(client, history=["A"])["model"]["name"] == "lstm")
+    both[0].post("/v1/events", json={"user": "carried", "item": "A"})
+    for client in both:
+        assert asked(client, user="carried")["fallback"] is False
+        assert held(client) > 0
+    both[0].delete("/v1/users/carried")
+    holds(both, lambda client: held(client) == 0)
+    both[0].post("/v1/admin/swap", json={"folder": "markov"})
+    holds(both, lambda client: asked(client, history=["A"])["model"]["name"] == "markov")
+
+
 def test_another_model_in_the_same_folder_is_swapped_in_everywhere(
     two: Service, both: list[httpx.Client], trained: Path
 ) -> None:

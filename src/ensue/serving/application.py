@@ -69,7 +69,7 @@ def application(settings: Settings) -> FastAPI:
         told.warning("%s", note)
     kept = KeptHistories(settings.run, store, shared=settings.remote)
     kept.take_over()
-    measures = Measures()
+    measures = Measures(host.states)
     log = (
         RequestLog(settings.request_log, control.secret(), settings.bounds.log)
         if settings.request_log
@@ -127,6 +127,7 @@ async def _living(app: FastAPI) -> AsyncIterator[dict[str, float]]:
         asyncio.create_task(_again(EVERY, service.host.look, "changes of other processes cannot be seen")),
         asyncio.create_task(_again(EVERY, app.state.ring.look, "the keys cannot be looked at")),
         asyncio.create_task(_again(EXPIRES, service.store.expire, "what is too old cannot be taken away")),
+        asyncio.create_task(_again(EXPIRES, service.host.states.expire, "old states cannot be dropped")),
         asyncio.create_task(_again(TIDIES, service.store.tidy, "the histories cannot be put in order")),
         asyncio.create_task(_again(LOOKS, service.kept.look, "who was erased elsewhere cannot be seen")),
     ]

@@ -36,6 +36,7 @@ class Wanted:
         split: folder of a model that answers some of those who ask.
         share: how many of them, from 0 to 1.
         withdrawn: items that are in no answer.
+        erasures: how often somebody was erased, after which no process keeps what networks carry.
     """
 
     revision: int = 0
@@ -47,6 +48,7 @@ class Wanted:
     split: str = ""
     share: float = 0.0
     withdrawn: tuple[str, ...] = field(default_factory=tuple)
+    erasures: int = 0
 
 
 Change = Callable[[Wanted], Wanted]

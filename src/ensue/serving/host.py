@@ -12,6 +12,7 @@ from threading import Lock
 from ensue.errors import ArtifactError, EnsueError, QueryError
 from ensue.rules import Availability, Rules, read_rules
 from ensue.run_folder import model_folder
+from ensue.serving.carried_states import CarriedStates
 from ensue.serving.control import Change, Control, Wanted
 from ensue.serving.served import Served, served
 from ensue.serving.settings import Settings
@@ -57,6 +58,8 @@ class Host:
     def __init__(self, settings: Settings, control: Control) -> None:
         self.settings, self.control = settings, control
         self.rules: Rules = read_rules(settings.rules, "[rules]")
+        self.states = CarriedStates(settings.states)
+        self._forgetting = False
         self._lock = Lock()
         wanted = control.read()
         self.availability = Availability(wanted.withdrawn)
@@ -170,8 +173,20 @@ class Host:
             )
         return place
 
+    def forget(self) -> None:
+        """Drops what networks carry, in every process, since somebody was erased.
+
+        A question that was on its way meanwhile may have left a state behind: it goes with the next look.
+        """
+        self._forgetting = True
+        self.states.clear()
+        self._changed(lambda wanted: replace(wanted, erasures=wanted.erasures + 1))
+
     def look(self) -> None:
         """Takes over what other processes have changed."""
+        if self._forgetting:
+            self._forgetting = False
+            self.states.clear()
         if self.control.revision() != self.wanted.revision:
             with self._lock:
                 self._follow(self.control.read())
@@ -193,7 +208,8 @@ class Host:
     def _load(self, folder: str | Path) -> Served:
         table = self.settings.table
         seal = self.control.secret() if table == "approximate" else b""
-        return served(folder, self.rules, self.availability, self.settings.threads, table, seal)
+        states = self.states if self.settings.states else None
+        return served(folder, self.rules, self.availability, self.settings.threads, table, seal, states)
 
     def _put(self, fresh: Served) -> Served:
         def changed(wanted: Wanted) -> Wanted:
@@ -218,6 +234,8 @@ class Host:
             wanted: of every process.
             loaded: models that have just been loaded, by their folders.
         """
+        if wanted.erasures != self.wanted.erasures:
+            self.states.clear()
         before, now = self.availability.state[1], frozenset(wanted.withdrawn)
         self.availability.withdraw(*(now - before))
         self.availability.restore(*(before - now))

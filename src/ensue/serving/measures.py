@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,7 +13,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from ensue.serving.carried_states import CarriedStates
 from ensue.serving.served import Served
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -20,10 +24,15 @@ TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 class Measures:
-    """Counters of one process; each process of a service has its own, and is asked by its own."""
+    """Counters of one process; each process of a service has its own, and is asked by its own.
 
-    def __init__(self) -> None:
+    Args:
+        states: that networks have carried from event to event.
+    """
+
+    def __init__(self, states: CarriedStates) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(_Carried(states))
         held = self.registry
         ProcessCollector(registry=held)
         Gauge("ensue_process", "Which process this is.", ("id",), registry=held).labels(str(os.getpid())).set(
@@ -98,3 +107,22 @@ class Measures:
             self.agreement.labels(served.made.kind).set(served.made.agreement)
         self.lost.set(lost)
         return generate_latest(self.registry)
+
+
+class _Carried(Collector):
+    """What is kept of networks, and how often an answer began from there."""
+
+    def __init__(self, states: CarriedStates) -> None:
+        self._states = states
+
+    def collect(self) -> Iterator[Metric]:
+        """As it is now."""
+        held = self._states
+        answers = CounterMetricFamily(
+            "ensue_states", "Answers of recurrent networks, by where they began.", labels=["from"]
+        )
+        answers.add_metric(["kept"], held.continued)
+        answers.add_metric(["anew"], held.anew)
+        yield answers
+        yield GaugeMetricFamily("ensue_states_bytes", "What is kept of recurrent networks.", held.bytes)
+        yield GaugeMetricFamily("ensue_states_held", "How many states that are.", len(held))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from ensue.ranking import Recommender
 from ensue.retrieval import Made
 from ensue.rules import Availability, Rules, Ruling
 from ensue.run_folder import model_folder
+from ensue.runtime import GraphScoring
+from ensue.serving.carried_states import CarriedStates
+from ensue.serving.stepping import stepping
 from ensue.serving.titles import Titles
 from ensue.suiting import TYPE
 
@@ -90,6 +93,7 @@ def served(
     threads: int = 1,
     table: str = "auto",
     seal: bytes = b"",
+    states: CarriedStates | None = None,
 ) -> Served:
     """A model read from a folder, made ready and asked a few times.
 
@@ -100,6 +104,7 @@ def served(
         threads: cores that a network may use for one answer.
         table: how the table of a large catalogue is kept, see `runtime.load`.
         seal: by which an index that is kept is known again, see there.
+        states: where a recurrent network keeps what it carries from event to event; None keeps nothing.
 
     Raises:
         ArtifactError: it is no model, damaged, or cannot answer.
@@ -107,7 +112,7 @@ def served(
     """
     began = time.monotonic()
     place = model_folder(folder).resolve()
-    recommender, description = _loaded(place, threads, table, seal)
+    recommender, description = _loaded(place, threads, table, seal, states)
     catalogue = recommender.catalogue
     facts = description.get("facts", {})
     learnt = facts.get("learnt", {})
@@ -136,6 +141,9 @@ def served(
     try:
         for length in range(1, WARM + 1):
             recommender.recommend(first * length, 1, exclude_seen=False)
+        recommender.recommend_many(
+            [first, first], 1, exclude_seen=False
+        )  # several are asked of another graph
     except Exception as fault:  # each kind of model fails in its own way
         raise ArtifactError(
             f"{place} can be loaded and cannot answer ({type(fault).__name__}: {fault}); save it anew."
@@ -143,13 +151,26 @@ def served(
     return found
 
 
-def _loaded(place: Path, threads: int, table: str, seal: bytes) -> tuple[Recommender, Mapping[str, Any]]:
+def _loaded(
+    place: Path, threads: int, table: str, seal: bytes, states: CarriedStates | None
+) -> tuple[Recommender, Mapping[str, Any]]:
     """A model and what is said of it, both of one moment, even if another takes its place meanwhile."""
     for _ in range(artifacts.TRIES):
         description = artifacts.describe(place)
         recommender = runtime.load(place, threads=threads, table=table, seal=seal, say=told.info)
-        if artifacts.describe(place) == description:
+        try:
+            steps = artifacts.steps_of(place, description)
+        except ArtifactError:
+            if artifacts.describe(place) == description:
+                raise
+            continue
+        if artifacts.describe(place) != description:
+            continue
+        if states is None or steps is None or not isinstance(recommender.scoring, GraphScoring):
             return recommender, description
+        where, checksum = place / artifacts.STEPS, str(description["checksum"])
+        scoring = stepping(recommender.scoring, steps, states, checksum, where)
+        return replace(recommender, scoring=scoring), description
     raise ArtifactError(f"{place} changes all the time: swap it in once it is written.")
 
 

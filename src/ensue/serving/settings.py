@@ -71,6 +71,7 @@ class Settings:
         threads: cores that a network may use for one answer.
         table: how the table of a large catalogue is kept: "fp32", "fp16", "int8", "approximate" (by an index that is
             made once, and kept in the model's folder), or "auto", which goes by its size.
+        states: bytes that each process keeps of what recurrent networks carry from event to event; 0 keeps none.
         power_safe: whether each event survives the loss of power, at the price of a sync of the disk.
     """
 
@@ -90,6 +91,7 @@ class Settings:
     bounds: Bounds = Bounds()
     threads: int = 1
     table: Literal["auto", "fp32", "fp16", "int8", "approximate"] = "auto"
+    states: int = 64_000_000
     power_safe: bool = False
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -200,6 +202,8 @@ def _ranges(settings: Settings) -> list[str]:
         faults.append(f"port = {settings.port}: must be from 0 to 65535.")
     if not 1 <= settings.workers <= 64:
         faults.append(f"workers = {settings.workers}: must be from 1 to 64.")
+    if settings.states < 0:
+        faults.append(f"states = {settings.states}: must be 0 or more.")
     if not settings.run:
         faults.append("run: name the folder of a run, or of a model.")
     return faults

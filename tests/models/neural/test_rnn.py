@@ -9,11 +9,12 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.asking import assert_steps_are_the_whole
 from torch import Tensor, nn
 
 from ensue.domain import Domain
 from ensue.errors import ConfigError
-from ensue.export import to_onnx
+from ensue.export import steps_to_onnx, to_onnx
 from ensue.inputs import Inputs
 from ensue.models.neural.rnn import GRU, LSTM, RNN, Elman, RecurrentEncoder
 from ensue.network import Batch
@@ -204,7 +205,9 @@ def test_the_exported_graph_takes_any_number_of_steps(model: RNN | GRU, seeded: 
     network = model.network(Domain.of(9)).eval()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.5)
-    session = onnxruntime.InferenceSession(to_onnx(network, Inputs(length=model.length)))
+    graph = to_onnx(network, Inputs(length=model.length))
+    assert_steps_are_the_whole(graph, steps_to_onnx(network, graph), 9, model.length)
+    session = onnxruntime.InferenceSession(graph)
     for rows, steps in [(1, 1), (4, 8), (3, 5)]:
         feed = {
             "items": seeded.integers(0, 9, (rows, steps)),

@@ -121,7 +121,7 @@ class Attention(nn.Module):
         q, k, v = flat.view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary:
             q, k = rotated(q, steps), rotated(k, steps)
-        mask = None if seen is None else seen[:, None, None]
+        mask = None if seen is None else seen[:, None, None].expand(b, 1, t, t)  # graphs do not widen it
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=seen is None)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(-1, d))
         return out.view(b, t, d)

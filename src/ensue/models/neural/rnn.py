@@ -85,6 +85,11 @@ class RecurrentEncoder(Encoder):
         if memory:
             self._remember(memory)
 
+    @property
+    def carrying(self) -> int:
+        """How many layers there are: what they carry from event to event is all that a later answer needs."""
+        return self.recurrence.num_layers
+
     def _remember(self, steps: int) -> None:
         """Begins with units that forget within 2 to `steps` steps, evenly: each with its own span."""
         for name, bias in self.recurrence.named_parameters():

@@ -47,12 +47,13 @@ async def erase_session(session: Name, here: Here) -> Response:
 
 
 def _erased(here: Service, user: str | None = None, session: str | None = None) -> dict[str, Any]:
-    """Takes somebody out of the histories, the request log, and the file of what the run has kept.
+    """Takes somebody out of the histories, the memory of networks, the request log, and what the run has kept.
 
     The store comes first: once it remembers the erasure, what fails or is killed afterwards is made good at the next
     start at the latest.
     """
     erased = here.store.erase(user=user, session=session)
+    here.host.forget()
     gone = {"events": erased.events, "kept": erased.kept, "sessions": erased.sessions}
     written = user is None or here.kept.forget(user)
     if here.log is not None:
