@@ -10,7 +10,8 @@ useful arithmetic alone, twice the multiplications of a target, forward and back
 Padding, masked halves of attention, softmax, norms, dropout and the optimiser are not counted, and cost time. Beside
 the share of a large matrix product's rate stands that of the product of a block of states with the item table, the
 largest product that there is here. A core of a rented machine is not always as fast: products and training take turns,
-and the shares are medians over the turns. Writes benchmarks/results/arithmetic.json.
+and the shares are medians over the turns. Last come two processes of one thread each, that share batches twice as large
+as the largest: `fit` as it is, beside products on two threads. Writes benchmarks/results/arithmetic.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ from ensue import read
 from ensue.losses.blocks import rows_at_once
 from ensue.model import Conditions, Training, model_of
 from ensue.optimisation import apart
+from ensue.progress import Silent, Task
 from ensue.splits import last_out
 from ensue.training import Trainer
 from machine import machine
@@ -59,8 +63,13 @@ def main() -> None:
             torch.set_num_threads(threads)
             turns = [_turn(trainer, model, asked.seconds / PARTS) for _ in range(PARTS + 1)]
             row = _row(tokens, threads, turns[1:])  # the first warms up
+            seen = _trained(trainer, 1.0)[1]
             rows.append(row)
             print(json.dumps({name: value for name, value in row.items() if name != "turns"}), flush=True)
+    model = model_of("transformer", batch_tokens=2 * tokens, epochs=10_000, patience=10_000)
+    turns = [_shared(model, training, seen, asked.seconds / 3) for _ in range(4)]
+    rows.append(_row(2 * tokens, 2, turns[1:]) | {"processes": 2})
+    print(json.dumps({name: value for name, value in rows[-1].items() if name != "turns"}), flush=True)
     RESULTS.write_text(json.dumps({"machine": machine(threads=2), "rows": rows}, indent=1))
 
 
@@ -74,9 +83,45 @@ def _row(tokens: int, threads: int, turns: list[dict[str, float]]) -> dict[str, 
 def _turn(trainer: Trainer, model: Any, seconds: float) -> dict[str, float]:
     """A stretch of training between two looks at the products, whose mean it is held against."""
     items = trainer.sequences.n_items
-    before = _rate(LARGE, LARGE, LARGE), _rate(rows_at_once(items), model.width, items)
+    before = _products(model.width, items)
     speed, seen = _trained(trainer, seconds)
-    after = _rate(LARGE, LARGE, LARGE), _rate(rows_at_once(items), model.width, items)
+    return _held(model, items, speed, seen, before)
+
+
+class _Loop(Silent):
+    """Takes the time of the last task of a fit, which is the training loop."""
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Task]:
+        """The loop."""
+        self.began = time.perf_counter()
+        with super().task(name, total) as task:
+            yield task
+        self.seconds = time.perf_counter() - self.began
+
+
+def _shared(model: Any, training: Training, seen: float, seconds: float) -> dict[str, float]:
+    """Training by two processes of one thread each, between two looks at the products on two threads.
+
+    Args:
+        model: with the batch that both share.
+        training: what is learnt from.
+        seen: how many steps a target sees on average.
+        seconds: of training.
+    """
+    items, loop = training.sequences.n_items, _Loop()
+    torch.set_num_threads(2)
+    before = _products(model.width, items)
+    conditions = Conditions(progress=loop, device="cpu", threads=1, processes=2, max_minutes=seconds / 60)
+    found = model.fit(training, conditions)
+    targets = sum(epoch["targets"] for epoch in found.facts["history"])
+    torch.set_num_threads(2)
+    return _held(model, items, targets / loop.seconds, seen, before)
+
+
+def _held(model: Any, items: int, speed: float, seen: float, before: tuple[float, float]) -> dict[str, float]:
+    """A stretch of training held against the products before and after it."""
+    after = _products(model.width, items)
     large, small = ((first + last) / 2 for first, last in zip(before, after, strict=True))
     operations = 6 * (model.blocks * (12 * model.width**2 + 2 * model.width * seen))
     operations += 6 * items * model.width
@@ -90,6 +135,11 @@ def _turn(trainer: Trainer, model: Any, seconds: float) -> dict[str, float]:
         "share_of_large_product": used / large,
         "share_of_table_product": used / small,
     }
+
+
+def _products(width: int, items: int) -> tuple[float, float]:
+    """Rates of a large product, and of that of a block of states with the item table."""
+    return _rate(LARGE, LARGE, LARGE), _rate(rows_at_once(items), width, items)
 
 
 def _rate(rows: int, inner: int, columns: int) -> float:

@@ -177,9 +177,9 @@ def described(run: Run, training: Any) -> Any:
         return MOVIES if run.data.startswith("ml") else AMAZON
     model: Any
     if run.model == FLAGSHIP:
-        known = training.catalogue.features if run.case == "described" else None
-        chosen = preset("accurate", training.sequences, known)
-        model = model_of(chosen.model, **chosen.settings)
+        chosen = preset("accurate", training.sequences)
+        read = {"features": ["attributes"]} if run.case == "described" else {}
+        model = model_of(chosen.model, **chosen.settings, **read)
         if run.case == "aware":
             model = replace(model, asked="wait", inputs=("gap",))
     else:

@@ -161,7 +161,7 @@ def arithmetic() -> Html | None:
     lines = [
         (
             f"{row['tokens']:,}",
-            row["threads"],
+            "2 processes" if "processes" in row else row["threads"],
             f"{row['targets_per_second']:,.0f}",
             row["useful_gflops"],
             f"{row['share_of_large_product']:.0%}",

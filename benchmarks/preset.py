@@ -43,7 +43,7 @@ def main() -> None:
     training = Training.of(split.train)
     training = replace(training, validation=split.examples("validation", training.catalogue))
     if asked.name in PRESETS:
-        chosen = preset(asked.name, training.sequences, training.catalogue.features)
+        chosen = preset(asked.name, training.sequences)
         model = model_of(chosen.model, **chosen.settings)
     else:
         model = model_of(asked.name, prior="beside")

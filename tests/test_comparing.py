@@ -60,8 +60,8 @@ def test_no_network_and_no_limit_are_said() -> None:
 
 
 def test_the_ladder_holds_models_that_exist_and_the_preset_with_its_prior(ring_log: EventLog) -> None:
-    training = Training.of(ring_log)
-    models = {label: described(label, training) for label in LADDER}
+    sequences = Training.of(ring_log).sequences
+    models = {label: described(label, sequences) for label in LADDER}
     found = {label: described_model(label, settings) for label, settings in models.items()}
     assert [label for label, model in found.items() if trains(model)] == [
         "gru",

@@ -137,8 +137,8 @@ def test_attributes_are_added_to_the_beginning_and_saved_as_any_other(tmp_path: 
     )
     log = log_of(rows)
     training = Training.of(EventLog.of(log.frame, told))
-    settings_of = preset("accurate", training.sequences, training.catalogue.features).settings
-    model = model_of("transformer", **{**settings_of, **COURSE, "learning_rate": 1e-7, "ema": 0.0})
+    settings = {**preset("accurate", training.sequences).settings, "features": ["attributes"]}
+    model = model_of("transformer", **{**settings, **COURSE, "learning_rate": 1e-7, "ema": 0.0})
     fitted = model.fit(training, Conditions(steps=1))
     assert isinstance(fitted.scoring, TorchScoring)
     items = fitted.scoring.network.items

@@ -47,17 +47,3 @@ def test_no_log_at_all_and_very_many_items() -> None:
         ConfigError, match=r"preset='fats' must be one of fast, accurate\. Did you mean 'fast'"
     ):
         preset("fats", of_length(100))
-
-
-def test_lists_of_attributes_are_read_where_histories_are_short_and_they_may_be() -> None:
-    known = pl.DataFrame(
-        {"item": ["a"], "title": ["A"], "attributes": [["x", "y"]], "picture": [[0.5]], "price": [1.0]}
-    )
-    for name in PRESETS:
-        found = preset(name, of_length(20), known)
-        assert found.settings["features"] == ("attributes",)
-        assert model_of(found.model, **found.settings).settings()["features"] == ["attributes"]
-        assert found.reasons[-1].startswith(f"preset {name}: items are also read by attributes")
-        assert "features" not in preset(name, of_length(20)).settings
-        assert "features" not in preset(name, of_length(20), known.drop("attributes")).settings
-        assert "features" not in preset(name, of_length(100), known).settings

@@ -192,7 +192,7 @@ def _models(wanted: Sequence[str], experiment: Experiment, log: EventLog) -> dic
     if presets:
         begun = parted(experiment, log, Silent())
         events = begun.experiment.filters.learnable(begun.split.train)[0]
-        known = Training.of(events, experiment.sequences.by, objective=experiment.objective)
+        known = Training.of(events, experiment.sequences.by, objective=experiment.objective).sequences
         found |= {label: described(label, known) for label in presets}
     return found
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from ensue.errors import ConfigError, nearest
 from ensue.sequences import Sequences
@@ -40,13 +39,12 @@ class Preset:
     reasons: tuple[str, ...]
 
 
-def preset(name: str, sequences: Sequences, known: pl.DataFrame | None = None) -> Preset:
+def preset(name: str, sequences: Sequences) -> Preset:
     """What a preset comes to on these sequences.
 
     Args:
         name: one of `PRESETS`.
         sequences: what is trained on.
-        known: one row per item with what may be read of it, such as `Catalogue.features`; None reads nothing.
 
     Raises:
         ConfigError: there is no such preset.
@@ -70,20 +68,7 @@ def preset(name: str, sequences: Sequences, known: pl.DataFrame | None = None) -
     if sequences.n_items <= PLACED:
         settings["item_start"] = "together"
         reasons.insert(1, f"preset {name}: item vectors begin near those of the items that stand with them")
-    listed = _listed(known) if short else ()
-    if listed:
-        settings["features"] = listed
-        reasons.append(
-            f"preset {name}: items are also read by {', '.join(listed)}, since each has few events to learn from"
-        )
     return Preset(model, settings, minutes, tuple(reasons))
-
-
-def _listed(known: pl.DataFrame | None) -> tuple[str, ...]:
-    """The columns that tell several categories of an item, such as its attributes: lists of text."""
-    if known is None:
-        return ()
-    return tuple(name for name, kind in known.schema.items() if kind == pl.List(pl.String))
 
 
 def _long(accurate: bool) -> tuple[str, dict[str, Any], str]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ensue.model import Conditions, Model, Training
     from ensue.objective import Objective
     from ensue.ranking import Recommender
+    from ensue.sequences import Sequences
     from ensue.splits import Split
 
 
@@ -129,7 +130,7 @@ def train(
                 f"{objective.words} out, or prepare the log anew with it."
             )
         training, learnt = _opened(source, shaping, by, session_gap, exclude_seen, shown.say)
-        described, minutes = _described(model, preset, own, training, shown.say)
+        described, minutes = _described(model, preset, own, training.sequences, shown.say)
         if max_minutes is None:
             conditions = replace(conditions, max_minutes=minutes)
         recommender = described.fit(training, conditions)
@@ -152,7 +153,7 @@ def train(
             log = objective.heard(log)
         kept = shape.filters.learnable(log, shown.say)[0]
         whole = Training.of(kept, found.by, seen, objective)
-        described, minutes = _described(model, preset, own, whole, shown.say)
+        described, minutes = _described(model, preset, own, whole.sequences, shown.say)
         if max_minutes is None:
             conditions = replace(conditions, max_minutes=minutes)
         recommender = _fit(described, log, shape.filters, found, whole, conditions)
@@ -218,7 +219,7 @@ def _opened(
 
 
 def _described(
-    model: str, preset: Preset | None, own: dict[str, Any], training: Training, say: Callable[[str], None]
+    model: str, preset: Preset | None, own: dict[str, Any], sequences: Sequences, say: Callable[[str], None]
 ) -> tuple[Model, float]:
     """The model that was named, with the settings of the preset where it has them, and the preset's minutes.
 
@@ -230,7 +231,7 @@ def _described(
 
     if preset is None:
         return described_model(model, own), 0.0
-    found = preset_of(preset.value, training.sequences, training.catalogue.features)
+    found = preset_of(preset.value, sequences)
     name = model or found.model
     known = described_model(name, {}).settings()
     if "epochs" not in known:

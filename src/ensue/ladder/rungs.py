@@ -34,6 +34,7 @@ from ensue.rules import with_first_seen
 from ensue.run_folder import MODELS
 from ensue.segments import DEFAULT as SEGMENTS
 from ensue.segments import Segmenting
+from ensue.sequences import Sequences
 from ensue.splits import Split, check_learnt
 from ensue.suspicion import probe, suspicions
 
@@ -59,16 +60,16 @@ class FirstFit:
     peak: float | None
 
 
-def described(label: str, training: Training) -> dict[str, Any]:
+def described(label: str, sequences: Sequences) -> dict[str, Any]:
     """A model of a ladder as an experiment describes it: a preset by its name, any other without settings.
 
     Args:
         label: the name of a preset or of a model.
-        training: what it will learn from.
+        sequences: what it will learn from.
     """
     if label not in PRESETS:
         return {}
-    found = preset(label, training.sequences, training.catalogue.features)
+    found = preset(label, sequences)
     return {"model": found.model, **found.settings}
 
 

@@ -28,6 +28,7 @@ from ensue.selecting import words
 from ensue.selecting.facts import Entrant, Facts, entrants, facts, left_out
 from ensue.selecting.front import Choice, Limits, Standing, choose, within
 from ensue.selecting.race import Race, race, validation
+from ensue.sequences import Sequences
 from ensue.toml_text import toml_of
 
 MINUTES = 10.0
@@ -158,7 +159,7 @@ def select(
     )
     for line in found.lines():
         progress.say(line)
-    entered = _entered(found, training, asked, names)
+    entered = _entered(found, training.sequences, asked, names)
     note = "" if asked or names else left_out(found)
     for line in [f"{one.label}: in the race: {one.reason}" for one in entered if one.reason] + [note] * bool(
         note
@@ -214,14 +215,14 @@ def _folder(experiment: Experiment) -> Path:
 
 
 def _entered(
-    found: Facts, training: Training, asked: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+    found: Facts, sequences: Sequences, asked: Mapping[str, Mapping[str, Any]], names: Sequence[str]
 ) -> tuple[Entrant, ...]:
     """The models of the race: those that are named, those of the experiment, or those that the facts speak for."""
     if not names:
         own = tuple(Entrant(label, settings) for label, settings in asked.items())
-        return own or entrants(found, training)
+        return own or entrants(found, sequences)
     return tuple(
-        Entrant(name, asked[name] if name in asked else described(name, training))
+        Entrant(name, asked[name] if name in asked else described(name, sequences))
         for name in dict.fromkeys(names)
     )
 

@@ -12,7 +12,6 @@ from ensue.auditing.order import OrderTest, order_test
 from ensue.events.audit import audit
 from ensue.events.log import EventLog
 from ensue.events.profile import profile
-from ensue.model import Training
 from ensue.presets import preset
 from ensue.progress import Progress
 from ensue.sequences import Sequences
@@ -147,14 +146,14 @@ def domain(log: EventLog, by: str) -> str:
     return "sessions" if by == "session" else "plain"
 
 
-def entrants(found: Facts, training: Training) -> tuple[Entrant, ...]:
+def entrants(found: Facts, sequences: Sequences) -> tuple[Entrant, ...]:
     """The models that are worth a race on such a log, those that count first.
 
     Args:
         found: what the log is like.
-        training: what is learnt from, for the settings of presets.
+        sequences: what is learnt from, for the settings of presets.
     """
-    return (*_counting(found), *_networks(found, training))
+    return (*_counting(found), *_networks(found, sequences))
 
 
 def _counting(found: Facts) -> Iterator[Entrant]:
@@ -176,7 +175,7 @@ def _counting(found: Facts) -> Iterator[Entrant]:
     yield Entrant("als", reason="matrix factorisation: who took what, without order")
 
 
-def _networks(found: Facts, training: Training) -> Iterator[Entrant]:
+def _networks(found: Facts, sequences: Sequences) -> Iterator[Entrant]:
     """Networks, as many as the log is worth."""
     if found.events < LITTLE:
         return
@@ -191,7 +190,7 @@ def _networks(found: Facts, training: Training) -> Iterator[Entrant]:
     if found.long > SHORT:
         why = f"{why}: 5 % of the sequences have {found.long:g} events or more"
     yield Entrant("transformer", reason=why)
-    fast = preset("fast", training.sequences, training.catalogue.features)
+    fast = preset("fast", sequences)
     yield Entrant(
         "fast",
         {"model": fast.model, **fast.settings},
