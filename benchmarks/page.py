@@ -81,6 +81,34 @@ def training() -> Html | None:
     return section("Training, beside peers", where(rows_of("peers_training")), *parts) if parts else None
 
 
+def until() -> Html | None:
+    """How long training takes to reach a mark, beside peers."""
+    found = rows_of("until")
+    if not found:
+        return None
+    plots = [
+        line(
+            f"{row['data']}, {row['peer']} {row['version']}",
+            [(f"{seconds:.0f} s", score) for _, seconds, score in row["curve"]],
+            note="NDCG@10 by epoch, and seconds of processors",
+        )
+        for row in found
+    ]
+    lines = [
+        (
+            row["data"],
+            f"{row['peer']} {row['version']}",
+            f"{row['mark']:g}",
+            f"{row['cpu_seconds']:,.0f}" if row["reached"] else f"not within {row['curve'][-1][1]:,.0f}",
+            f"{row['best']:.4f}",
+        )
+        for row in found
+    ]
+    heads = ("data", "program", "NDCG@10 to reach", "seconds of processors", "best")
+    known = table(heads, lines, numbers=(2, 3, 4))
+    return section("Training until a mark", where(found), element("div", *plots, class_="plots"), known)
+
+
 def answering() -> Html | None:
     """Answers beside peers."""
     found = rows_of("peers_evaluation")
@@ -246,7 +274,7 @@ def where(rows: Iterable[Row]) -> Html:
     return paragraph(f"Taken on: {'; '.join(known)}.", kind="soft")
 
 
-SECTIONS = (training, answering, preparing, cost, arithmetic, published, every_model, flagship)
+SECTIONS = (training, until, answering, preparing, cost, arithmetic, published, every_model, flagship)
 
 if __name__ == "__main__":
     main()
