@@ -179,11 +179,12 @@ class Recommender:
             item for item, code in zip(banned_ids, banned.tolist(), strict=True) if code == UNKNOWN
         ]
         seen = self.exclude_seen if exclude_seen is None else exclude_seen
-        cores = cores_of(self, len(histories))
-        block = most_at_once(SCORES_AT_ONCE // len(self.catalogue), len(histories), cores)
+        wanted = list(histories)
+        cores = cores_of(self, len(wanted))
+        block = most_at_once(SCORES_AT_ONCE // len(self.catalogue), len(wanted), cores)
 
         def answered(recommender: Recommender, begin: int) -> list[Slate]:
-            some = histories[begin : begin + block]
+            some = wanted[begin : begin + block]
             part = [entry if isinstance(entry, Question) else Question(entry) for entry in some]
             queries, coded = queries_of(part, self.catalogue)
             scores = recommender.scores(queries)
@@ -193,7 +194,7 @@ class Recommender:
             best = top_k_rows(scores, min(k, len(self.catalogue)))
             return self._slates(scores, best, part, coded, queries.lengths.tolist(), unknown_banned)
 
-        return list(chain.from_iterable(abreast(self, range(0, len(histories), block), answered, cores)))
+        return list(chain.from_iterable(abreast(self, range(0, len(wanted), block), answered, cores)))
 
     def _slates(
         self,
