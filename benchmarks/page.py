@@ -48,7 +48,7 @@ def rows_of(name: str) -> list[Row]:
 
 
 def peers(name: str, value: str, unit: str) -> list[Html]:
-    """A plot for each data set and model of ours: medians of everybody, and a table with ratios."""
+    """A plot for each data set and model of ours: medians of everybody, and ratios to ours of the same runs."""
     found = rows_of(name)
     plots, lines = [], []
     for data, against in dict.fromkeys((row["data"], row["against"]) for row in found):
@@ -59,7 +59,9 @@ def peers(name: str, value: str, unit: str) -> list[Html]:
         for peer, rate in speed.items():
             version = next(row["version"] for row in own if row["peer"] == peer)
             runs = sum(row["peer"] == peer for row in own)
-            ratio = "" if peer == "ensue" else f"{speed['ensue'] / rate:.1f}"
+            together = {row["run"] for row in own if row["peer"] == peer}
+            ours = medians([row for row in own if row["run"] in together], lambda row: row["peer"], value)
+            ratio = "" if peer == "ensue" else f"{ours['ensue'] / rate:.1f}"
             lines.append((data, f"{peer} {version}", f"{rate:,.0f}", ratio, f"{memory[peer]:,.0f}", runs))
     if not plots:
         return []

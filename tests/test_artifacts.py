@@ -17,7 +17,7 @@ import pytest
 
 import ensue
 from ensue import artifacts
-from ensue.artifacts import DESCRIPTION, GRAPH, ITEMS, STEPS, WEIGHTS, CarryingParts
+from ensue.artifacts import DESCRIPTION, GRAPH, ITEMS, STEPS, WEIGHTS
 from ensue.errors import ArtifactError
 from ensue.events.log import EventLog
 from ensue.model import Training
@@ -70,7 +70,7 @@ class Carrying(Graph):
 
     def parts(self) -> Parts:
         plain = super().parts()
-        return CarryingParts(plain.settings, plain.arrays, plain.graph, steps=b"steps" * 99)
+        return Parts(plain.settings, plain.arrays, plain.graph, steps=b"steps" * 99)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from safetensors.numpy import save_file
 from ensue import placing
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, DataError
-from ensue.ranking import Parts, Recommender
+from ensue.ranking import Recommender
 from ensue.version import __version__
 
 FORMAT = 1
@@ -49,13 +49,6 @@ EVENTS, TARGETS = "training_events", "training_targets"
 LARGEST_DESCRIPTION = 16 * 1024 * 1024
 TRIES, PAUSE = 20, 0.01
 """How often, and seconds apart, a folder is read that is being replaced at that moment."""
-
-
-@dataclass(frozen=True)
-class CarryingParts(Parts):
-    """What a network is made of whose state has one size: the graph that goes on from a state, too, if it has one."""
-
-    steps: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +111,7 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
     save_file(arrays, folder / WEIGHTS)
     if parts.graph is not None:
         (folder / GRAPH).write_bytes(parts.graph)
-    if isinstance(parts, CarryingParts) and parts.steps is not None:
+    if parts.steps is not None:
         (folder / STEPS).write_bytes(parts.steps)
     for name, held in parts.tables.items():
         held.write_parquet(folder / TABLES[name])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ensue import retrieval
-from ensue.artifacts import FEATURES, PRIOR, VOCABULARY, CarryingParts
+from ensue.artifacts import FEATURES, PRIOR, VOCABULARY
 from ensue.batching import SCORING_TOKENS
 from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
@@ -99,7 +99,7 @@ class TorchScoring:
             settings[PRIOR] = leaning.to_json()
             arrays |= leaning.arrays()
         graph = to_onnx(self.network, self.inputs)
-        return CarryingParts(settings, arrays, graph, tables, steps_to_onnx(self.network, graph))
+        return Parts(settings, arrays, graph, tables, steps_to_onnx(self.network, graph))
 
 
 def product_apart(network: Network) -> dict[str, Any] | None:

@@ -40,12 +40,16 @@ GROUPS = 8
 
 @dataclass(frozen=True)
 class Parts:
-    """What a scoring is made of, so that it can be stored: settings for JSON, arrays, an ONNX graph, and tables."""
+    """What a scoring is made of, so that it can be stored: settings for JSON, arrays, an ONNX graph, and tables.
+
+    A network whose state has one size has in `steps` its graph once more, made to go on from a state.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     graph: bytes | None = None
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    steps: bytes | None = None
 
 
 class Scoring(Protocol):
