@@ -339,3 +339,13 @@ def test_float32_scores_are_ranked_and_served_alike(data: st.DataObject) -> None
     targets = np.array([data.draw(st.integers(0, len(values) - 1))], dtype=np.int32)
     assert mid_ranks(scores, targets).tolist() == mid_ranks(scores.astype(np.float64), targets).tolist()
     assert top_k(scores[0], 5).tolist() == top_k(scores[0].astype(np.float64), 5).tolist()
+
+
+def test_a_slate_of_few_items_has_as_many_scores_and_titles(ring: Recommender) -> None:
+    kept = ring.catalogue.ids.to_list()[:2]
+    (slate,) = ring.recommend_many(
+        [kept[:1]], 5, exclude=ring.catalogue.ids.to_list()[2:], exclude_seen=False
+    )
+    assert sorted(slate.items) == sorted(kept)
+    assert len(slate.scores) == len(slate.titles) == 2
+    assert all(np.isfinite(slate.scores))
