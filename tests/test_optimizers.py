@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -205,7 +208,74 @@ def test_a_state_that_was_taken_up_is_the_state_that_is_given() -> None:
     assert found["param_groups"] == given["param_groups"]
     again = optimizer_of("rowwise").build(network, 0.01, 0.1)
     again.load_state_dict(found)
-    assert [len(part.state) for part in again.parts] == [2, 1]  # type: ignore[attr-defined]
+    assert [len(part.state_dict()["state"]) for part in again.parts] == [2, 1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)])
+def test_steps_and_states_are_those_of_torch(name: str, theirs: type[torch.optim.Optimizer]) -> None:
+    """Bit for bit, also where a parameter comes late, and each goes on from the state of the other."""
+    ours, other = (nn.Sequential(ItemTable(5, 4), nn.Linear(4, 3)) for _ in range(2))
+    other.load_state_dict(ours.state_dict())
+    stepper = optimizer_of({"name": name, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-3}).build(ours, 0.05, 0.1)
+    reference = theirs(parameter_groups(other, 0.1), lr=0.05, betas=(0.8, 0.9), eps=1e-3, fused=True)
+
+    def walk(steps: range) -> None:
+        for step in steps:
+            for mine, yours in zip(ours.parameters(), other.parameters(), strict=True):
+                late = step < 2 and mine.dim() == 1
+                mine.grad = None if late else torch.randn(mine.shape)
+                yours.grad = None if late else mine.grad.clone()  # type: ignore[union-attr]
+            for group in (*stepper.param_groups, *reference.param_groups):
+                group["lr"] = 0.05 / (1 + step)
+            stepper.step()
+            reference.step()
+            for mine, yours in zip(ours.parameters(), other.parameters(), strict=True):
+                assert torch.equal(mine, yours)
+
+    walk(range(4))
+    mine, yours = stepper.state_dict(), reference.state_dict()
+    assert {place: set(entry) for place, entry in mine["state"].items()} == {
+        place: set(entry) for place, entry in yours["state"].items()
+    }
+    stepper.load_state_dict(stepper.state_dict() | {"state": yours["state"]})
+    reference.load_state_dict(yours | {"state": mine["state"]})
+    walk(range(4, 7))
+
+
+def test_a_state_of_other_parameters_is_refused_and_gradients_are_forgotten() -> None:
+    layer, other = nn.Linear(2, 2), nn.Linear(2, 2, bias=False)
+    stepper = optimizer_of("adam").build(layer, 0.1, 0.0)
+    with pytest.raises(ValueError, match="other groups"):
+        stepper.load_state_dict(optimizer_of("adam").build(other, 0.1, 0.0).state_dict())
+    layer.weight.grad = torch.ones(2, 2)
+    stepper.zero_grad(set_to_none=False)
+    assert not layer.weight.grad.any()
+    stepper.zero_grad()
+    assert layer.weight.grad is None
+    layer.weight.grad = torch.ones(2, 2).to_sparse(1)
+    with pytest.raises(RuntimeError, match="rowwise"):
+        stepper.step()
+
+
+TRAINED_ALONE = """
+import sys
+import polars as pl
+from ensue.events.log import EventLog
+from ensue.model import Training, model_of
+users = [f"u{number // 9}" for number in range(90)]
+log = EventLog.of(pl.DataFrame({"user": users, "item": [f"i{number % 7}" for number in range(90)]}))
+for optimizer in ("adamw", "rowwise"):
+    model = model_of("gru", width=8, epochs=1, optimizer=optimizer)
+    assert model.fit(Training.of(log)).facts["steps"] > 0
+print(sorted(name for name in sys.modules if name in ("torch._dynamo", "sympy", "torch.onnx")))
+"""
+
+
+def test_a_training_loads_no_compiler() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", TRAINED_ALONE], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert found.stdout.strip() == "[]", found.stdout
 
 
 def test_a_network_of_tables_alone_decays_in_them() -> None:

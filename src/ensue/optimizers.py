@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -20,26 +20,7 @@ from ensue.errors import ConfigError
 from ensue.optimisation import parameter_groups
 from ensue.registry import Registry
 from ensue.rowwise import RowwiseAdagrad, Together, lookup_tables
-
-
-class Stepper(Protocol):
-    """What makes the steps of one training."""
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The parameters in groups, each with its learning rate "lr"."""
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients."""
-
-    def step(self) -> Any:
-        """One step down the gradients that the parameters hold."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """{"state": {place of a parameter: {name: tensor}}, "param_groups": [...]}."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from a state."""
+from ensue.steppers import Moments, Stepper
 
 
 @dataclass(frozen=True)
@@ -85,13 +66,13 @@ class AdamW(Optimizer):
         _check_moments(self.name, self.beta1, self.beta2, self.epsilon)
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Stepper:
-        """Torch's own, fused into one kernel."""
-        return torch.optim.AdamW(
+        """Torch's arithmetic, fused into one kernel."""
+        return Moments(
             parameter_groups(network, weight_decay),
-            lr=learning_rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            fused=True,
+            learning_rate,
+            (self.beta1, self.beta2),
+            self.epsilon,
+            decoupled=True,
         )
 
 
@@ -118,13 +99,13 @@ class Adam(Optimizer):
         _check_moments(self.name, self.beta1, self.beta2, self.epsilon)
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Stepper:
-        """Torch's own, fused into one kernel."""
-        return torch.optim.Adam(
+        """Torch's arithmetic, fused into one kernel."""
+        return Moments(
             parameter_groups(network, weight_decay),
-            lr=learning_rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            fused=True,
+            learning_rate,
+            (self.beta1, self.beta2),
+            self.epsilon,
+            decoupled=False,
         )
 
 
@@ -235,9 +216,7 @@ class Rowwise(Optimizer):
             group | {"params": [p for p in group["params"] if id(p) not in apart]}
             for group in parameter_groups(network, weight_decay)
         ]
-        rest = torch.optim.AdamW(
-            groups, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=True
-        )
+        rest = Moments(groups, learning_rate, (self.beta1, self.beta2), self.epsilon, decoupled=True)
         if not tables:
             return rest
         return Together(

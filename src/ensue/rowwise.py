@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ensue.item_vectors import ItemVectors
 from ensue.scorer import Head
 from ensue.side import Users
+from ensue.steppers import Stateful, Stepper
 
 
 def lookup_tables(network: nn.Module) -> list[nn.Parameter]:
@@ -24,7 +24,7 @@ def lookup_tables(network: nn.Module) -> list[nn.Parameter]:
     return [p for p in network.parameters() if id(p) in tables]
 
 
-class RowwiseAdagrad(torch.optim.Optimizer):
+class RowwiseAdagrad(Stateful):
     """Adagrad in which the entries of a row share one sum of squares, the mean over the row of each gradient's.
 
     For row r of a table with gradient g: `s_r += mean(g_r^2)`, then `w_r -= rate x g_r / (sqrt(s_r) + epsilon)`. A row
@@ -44,30 +44,15 @@ class RowwiseAdagrad(torch.optim.Optimizer):
     def __init__(
         self, tables: Sequence[nn.Parameter], learning_rate: float, factor: float = 1.0, epsilon: float = 1e-8
     ) -> None:
-        super().__init__(list(tables), {"lr": learning_rate, "factor": factor, "epsilon": epsilon})
+        super().__init__([{"params": tables, "factor": factor, "epsilon": epsilon}], learning_rate)
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of the rows that have a gradient.
+    def _begun(self, parameter: Tensor) -> dict[str, Tensor]:
+        return {"squares": parameter.new_zeros(len(parameter))}
 
-        Args:
-            closure: computes the loss and the gradients anew, if given.
-        """
-        value = None
-        if closure is not None:
-            with torch.enable_grad():
-                value = closure()
-        for group in self.param_groups:
-            pace = group["lr"] * group["factor"]
-            for table in group["params"]:
-                if table.grad is not None:
-                    squares = self.state[table].setdefault("squares", table.new_zeros(len(table)))
-                    _step(table, table.grad, squares, pace, group["epsilon"])
-        return value
+    def _follow(self, group: Mapping[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        pace = group["lr"] * group["factor"]
+        for table, gradient in zip(parameters, gradients, strict=True):
+            _step(table, gradient, self.state_of(table)["squares"], pace, group["epsilon"])
 
 
 def _step(table: Tensor, gradient: Tensor, squares: Tensor, pace: float, epsilon: float) -> None:
@@ -88,7 +73,7 @@ class Together:
         parts: the optimisers; places in the state are counted through all of them.
     """
 
-    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+    def __init__(self, parts: Sequence[Stepper]) -> None:
         self.parts = list(parts)
 
     @property
