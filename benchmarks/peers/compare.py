@@ -36,6 +36,7 @@ from prepared import DATA, prepare
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 
+from ensue.cli import MEMORY  # noqa: E402
 from machine import machine  # noqa: E402
 
 RESULTS = HERE.parent / "results"
@@ -117,7 +118,8 @@ def measured(
     asking = {"peer": program, "data": asked.data, "threads": asked.threads, "what": asked.what}
     asking["against"] = model
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        settled = {**MEMORY, **os.environ} if program == OURS else None
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=settled)
     except subprocess.TimeoutExpired:
         return asking | {"fault": f"not done after {PATIENCE} s"}
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]

@@ -7,6 +7,7 @@ of the weights, and batches; but where the training of the Transformer is timed,
 128 rows of its peers. By itself it takes smaller ones, which learn more in the same time and keep two cores less busy.
 
 Useful targets are what `fit` reports to have trained: every event of every user but the first, none twice an epoch.
+Memory is given back as by `ensue train` (`compare.py` sees to that), and the log is read before torch is loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from measuring import (
@@ -44,7 +46,6 @@ from measuring import (
 
 from ensue import evaluate, read, runtime, save
 from ensue.events.log import EventLog
-from ensue.judging import Judge
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.ranking import Recommender
 from ensue.splits import last_out
@@ -141,12 +142,14 @@ def until(asked: Asked) -> None:
 
     The clock stands still while it is judged, and begins with the loop.
     """
+    from ensue.judging import Judge
+
     parts = last_out(_with_targets(asked), validation=False)
     training = Training.of(parts.train)
     training = replace(training, validation=parts.examples("test", training.catalogue))
     course, measured, running = Course(asked), Judge.measured, Stopwatch()
 
-    def watched(judge: Judge, recommender: Recommender) -> float:
+    def watched(judge: Any, recommender: Recommender) -> float:
         running.__exit__()
         course.trained(running)
         found = measured(judge, recommender)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from ensue.sequences import Sequences
 from ensue.transitions import transition_counts
@@ -43,6 +42,8 @@ def together(sequences: Sequences, width: int, seed: int = 0) -> NDArray[np.floa
         Levy, Goldberg, "Neural word embedding as implicit matrix factorization", NeurIPS 2014, section 5, for the
         symmetric square root; the normed counts as in spectral embedding (Ng, Jordan, Weiss, NeurIPS 2001).
     """
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh  # which loads 20 MB
+
     n = sequences.n_items
     rng = np.random.default_rng(seed)
     drawn = rng.normal(scale=SPREAD, size=(n, width))

@@ -12,18 +12,32 @@ from collections.abc import Sequence
 
 DEBUG = "--debug"
 
+MEMORY = {
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:1000,muzzy_decay_ms:0",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+}
+"""What keeps memory small: what polars frees goes back to the system after a second, not after ten, so that a training
+does not begin beside all that reading took; and of the kernels that a recurrent network makes for each size of a batch
+the last 64 are kept, not the last 1,024 (docs/log.md)."""
+
 
 def main() -> None:
-    """Runs the command of this process and ends it with its status.
+    """Runs the command of this process and ends it with its status."""
+    settle()
+    sys.exit(call(sys.argv[1:]))
 
-    Threads of a network wait asleep, unless the user says otherwise: on a machine with other work, spinning made
-    training on two cores 7 times slower. Where the cores are mostly free they stay awake for a moment first, which
-    made it a third faster (docs/log.md). Both must be set before torch is loaded.
+
+def settle() -> None:
+    """Settings of this process for the libraries below, where the user says nothing else; before they are loaded.
+
+    Threads of a network wait asleep: on a machine with other work, spinning made training on two cores 7 times slower.
+    Where the cores are mostly free they stay awake for a moment first, which made it a third faster (docs/log.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if quiet():
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    sys.exit(call(sys.argv[1:]))
+    for name, value in MEMORY.items():
+        os.environ.setdefault(name, value)
 
 
 def quiet() -> bool:

@@ -87,9 +87,9 @@ class Gathering:
             self.items = table.items
         self.rows += table.rows
         self.kept += found.frame.height
-        shifted = found.frame.with_columns(pl.col("row") + self._places)
+        places = self._places
         self._places += table.frame.height
-        return shifted
+        return found.frame.with_columns(pl.col("row") + places) if places else found.frame
 
     def account(self, name: str, notes: tuple[str, ...] = ()) -> Reading:
         """The account of all tables.

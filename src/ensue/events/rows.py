@@ -137,7 +137,7 @@ def events(table: RawTable, chosen: Mapping[str, str], rules: Rules) -> Events:
             places = [table.place(line) for line in table.lines.filter(odd).head(LINES_SHOWN)]
             first = tuple(line for file, line in places if file == places[0][0])
             remarks.append(Remark(_ODD_TIMES, int(odd.sum()), places[0][0], first, _BOUNDS))
-    kept = frame.filter(good)
+    kept = frame if good.all() else frame.filter(good)
     for name in ("user", "item"):
         spaced = int((kept[name].str.contains(r"^\s|\s$")).sum())
         if spaced:

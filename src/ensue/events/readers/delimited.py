@@ -24,6 +24,8 @@ from ensue.events.readers.table import REJECTED, Options, RawTable, Reader, reje
 from ensue.events.reading import EXAMPLES_KEPT
 
 TOO_FEW, TOO_MANY = "too few fields", "too many fields"
+_AT_ONCE, _PIECES = 1 << 20, 16
+"""Least bytes of a text without quotes that are read at once, and about the most pieces that it is cut into."""
 Naming = Callable[[list[str]], tuple[list[str], bool]]
 """From the fields of a first record to the names of the columns, and whether that record is a row itself."""
 
@@ -49,18 +51,21 @@ def split(path: Path, options: Options, naming: Naming) -> RawTable:
     file = path.name
     data, notes = content.text(content.content(path), file)
     written = delimiter_of(options.delimiter, data, file, quoting=options.quoting)
-    text = single(Text(file, data, written.encode(), written, options.quoting))
-    records = scan(text.data, text.delimiter[0], quoting=text.quoting)
-    table = None
-    if not records.broken:
-        filled = np.flatnonzero(records.fields > 0)
-        names, headless = naming(text.fields(text.data[records.starts[filled[0]] : records.ends[filled[0]]]))
-        rows = filled if headless else filled[1:]
-        _refuse_no_rows(len(rows), names, file)
-        table = _table(text, records, rows, names)
-    if table is None:
-        table = next(_carefully(text, [text.data], naming, [], 0, sys.maxsize))
-    return dataclasses.replace(table, notes=(*notes, *table.notes))
+    judged_at_once = options.quoting and b'"' in data
+    cut: Iterable[bytes] = [data]
+    if not judged_at_once:  # piece by piece the same is found in a fraction of the memory
+        size = max(_AT_ONCE, len(data) // _PIECES)
+        blocks = (data[start : start + size] for start in range(0, len(data), size))
+        cut = in_pieces.cut(blocks, size, quoting=False)
+    tables = list(_tables(file, cut, written, options.quoting, naming, sys.maxsize))
+    return RawTable(
+        file=file,
+        frame=pl.concat([table.frame for table in tables]),
+        lines=pl.concat([table.lines for table in tables]),
+        rejected=pl.concat([table.rejected for table in tables]),
+        rows=sum(table.rows for table in tables),
+        notes=(*notes, *dict.fromkeys(note for table in tables for note in table.notes)),
+    )
 
 
 def pieces(path: Path, options: Options, rows: int) -> Iterator[RawTable]:
@@ -86,11 +91,29 @@ def split_pieces(path: Path, options: Options, rows: int, naming: Naming) -> Ite
     written = delimiter_of(options.delimiter, start, file, quoting=options.quoting)
     size = rows * (len(start) // max(start.count(b"\n"), 1) + 1)
     cut = in_pieces.cut(in_pieces.utf8(path, writing), size, quoting=options.quoting)
+    for table in _tables(file, cut, written, options.quoting, naming, rows):
+        yield dataclasses.replace(table, notes=(*writing.notes, *table.notes))
+
+
+def _tables(
+    file: str, texts: Iterable[bytes], written: str, quoting: bool, naming: Naming, rows: int
+) -> Iterator[RawTable]:
+    """The rows of each piece of a text; from the first piece whose quotes do not fit on, read with care.
+
+    Args:
+        file: name of the file, for messages.
+        texts: the pieces, each but the last ending where a record does.
+        written: the delimiter as it is written.
+        quoting: whether double quotes protect.
+        naming: as in `split`.
+        rows: the most of one table that is read with care.
+    """
+    cut = iter(texts)
     names: list[str] = []
     wide: tuple[str, ...] = ()
     headless, lines, found = False, 0, 0
     for data in cut:
-        text = single(Text(file, data, written.encode(), written, options.quoting))
+        text = single(Text(file, data, written.encode(), written, quoting))
         records = scan(text.data, text.delimiter[0], quoting=text.quoting)
         table = None
         if not records.broken:
@@ -108,11 +131,11 @@ def split_pieces(path: Path, options: Options, rows: int, naming: Naming) -> Ite
             begun = names if lines else []
             for slow in _carefully(text, chain([text.data], rest), naming, begun, lines, rows):
                 found += slow.rows
-                yield dataclasses.replace(slow, notes=(*writing.notes, *slow.notes))
+                yield slow
             break
         found += table.rows
         wide = wide or table.notes
-        yield dataclasses.replace(table, notes=(*writing.notes, *wide))
+        yield dataclasses.replace(table, notes=wide)
         lines += data.count(b"\n")
     _refuse_no_rows(found, names, file)
 

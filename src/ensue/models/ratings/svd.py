@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ensue.batching import Ints
 from ensue.catalogue import Catalogue
@@ -203,6 +202,8 @@ class SquaredError:
             rng: where it begins.
             done: called after each step.
         """
+        from scipy.optimize import minimize  # which every model's file would load with it
+
         first = np.zeros(sum(int(np.prod(shape)) for shape in self.shapes.values()))
         for name, block in self.blocks(first).items():
             if name in ("users", "items"):
