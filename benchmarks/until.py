@@ -3,11 +3,11 @@
     ENSUE_DATA=folder python benchmarks/until.py [ml-100k | ml-1m | beauty] [--mark 0.07] [--minutes 5]
         [--peers rectools,replay] [--repeats 1] [--threads 2]
 
-A Transformer of 2 blocks and width 64 with the softmax over all items; batches, rate and optimiser are what each
-library takes by itself, or its examples show (`peers/run_*.py`). Training is on all events but the last two of each
-user, and judged after each epoch by the last but one, which is to be found among all items that are not in the user's
-history. The time that judging takes does not count. Who has not reached the mark within the minutes, says how far it
-came. On a machine with other work, processor time says more than the clock.
+A Transformer of 2 blocks and width 64 with the softmax over all items, or beside Keras the LSTM of its tutorials;
+batches, rate and optimiser are what each library takes by itself, or its examples show (`peers/run_*.py`). Training is
+on all events but the last two of each user, and judged after each epoch by the last but one, which is to be found among
+all items that are not in the user's history. The time that judging takes does not count. Who has not reached the mark
+within the minutes, says how far it came. On a machine with other work, processor time says more than the clock.
 
 Adds its rows to benchmarks/results/until.json, in the place of those of the same data, mark, threads and peers.
 """
@@ -26,7 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE / "peers"))
 
-from compare import OURS, load, measured  # noqa: E402
+from compare import OURS, PEERS, load, measured  # noqa: E402
 from environments import python_of  # noqa: E402
 from measuring import hold_to  # noqa: E402
 from prepared import DATA, prepare  # noqa: E402
@@ -34,7 +34,8 @@ from prepared import DATA, prepare  # noqa: E402
 from machine import machine  # noqa: E402
 
 RESULTS = HERE / "results" / "until.json"
-MODEL = "transformer"
+KINDS = PEERS["training"]
+"""Peer -> the model of ours that it is compared with."""
 
 
 def main() -> int:
@@ -49,6 +50,10 @@ def main() -> int:
     asked = parser.parse_args()
     asked.what, asked.seconds = "until", 60 * asked.minutes
     programs = [OURS, *(name for name in asked.peers.split(",") if name)]
+    kinds = {KINDS[name] for name in programs[1:]} or {"transformer"}
+    if len(kinds) > 1:
+        raise SystemExit("These peers train different models: ask for Keras by itself.")
+    model = kinds.pop()
     pythons = {name: Path(sys.executable) if name == OURS else python_of(name) for name in programs}
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +65,7 @@ def main() -> int:
         for repeat in range(1, asked.repeats + 1):
             for program in programs:
                 before = {"repeat": repeat, "load_before": load()}
-                row = known | measured(asked, pythons[program], program, MODEL, file, more) | before
+                row = known | measured(asked, pythons[program], program, model, file, more) | before
                 rows.append(row | {"mark": asked.mark, "minutes": asked.minutes, "peers": asked.peers})
                 print(f"{repeat}/{asked.repeats}  {program:<9} {told(row)}", flush=True)
     same = ("data", "mark", "threads", "peers")

@@ -1,10 +1,10 @@
 """ensue's networks in the sizes of their peers, trained through its own `fit` with the full softmax.
 
 The Transformer has learnt positions, plain products, and feed-forward layers as wide as the states, as SASRec and its
-peers have them. The LSTM reads vectors of 128 entries and has 64 units; it scores with the vectors that it reads, so
-its softmax multiplies 128 entries an item, not 64. All else is as ensue chooses it by itself: optimiser, moving average
-of the weights, and batches; but where the training of the Transformer is timed, a batch holds as many tokens as the
-128 rows of its peers. By itself it takes smaller ones, which learn more in the same time and keep two cores less busy.
+peers have them. The LSTM reads vectors of 128 entries and scores its 64 units with a table of its own, as that of the
+tutorials does. All else is as ensue chooses it by itself: optimiser, moving average of the weights, and batches; but
+where the training of the Transformer is timed, a batch holds as many tokens as the 128 rows of its peers. By itself it
+takes smaller ones, which learn more in the same time and keep two cores less busy.
 
 Useful targets are what `fit` reports to have trained: every event of every user but the first, none twice an epoch.
 Memory is given back as by `ensue train` (`compare.py` sees to that), and the log is read before torch is loaded.
@@ -92,7 +92,7 @@ class Began(Timing):
 def sized(asked: Asked) -> Model:
     """The model that was asked for, with as many epochs as will not be needed."""
     if asked.model == "lstm":
-        return model_of("lstm", width=EMBEDDING, hidden=UNITS, length=asked.length, epochs=10_000)
+        return model_of("lstm", width=EMBEDDING, hidden=UNITS, tied=False, length=asked.length, epochs=10_000)
     return model_of(
         "transformer",
         width=WIDTH,

@@ -18,9 +18,25 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from measuring import BATCH, EMBEDDING, RATE, UNITS, Asked, Clock, asked, histories, trained
+from measuring import (
+    BATCH,
+    EMBEDDING,
+    RATE,
+    UNITS,
+    Asked,
+    Clock,
+    Course,
+    K,
+    Stopwatch,
+    asked,
+    histories,
+    reached,
+    trained,
+)
 
 PEER = "keras"
+JUDGED = 256
+"""Users that are judged at a time."""
 
 
 class Prefixes(keras.utils.PyDataset):
@@ -82,23 +98,60 @@ def model_of(n_items: int, length: int) -> keras.Model:
     return model
 
 
+def train(asked: Asked, everyone: dict[str, list[str]]) -> None:
+    """Times the training."""
+    _, rows, n_items = prepared(asked, everyone)
+    clock = Clock(asked.seconds)
+    model_of(n_items, asked.length).fit(rows, epochs=10_000, verbose=0, callbacks=[Counting(clock, rows)])
+    trained(asked, PEER, "LSTM", clock, len(rows.ends), "softmax over all items", batch=f"{BATCH} prefixes")
+
+
+def until(asked: Asked, everyone: dict[str, list[str]]) -> None:
+    """Times training epoch by epoch, each judged by the ten best of all items, until a mark is reached."""
+    codes, rows, n_items = prepared(asked, everyone)
+    course, model = Course(asked), model_of(n_items, asked.length)
+    names = dict(zip(codes.values(), codes, strict=True))
+    users = [user for user in everyone if user in course.targets]
+    over = False
+    while not over:
+        with Stopwatch() as taken:
+            model.fit(rows, epochs=1, verbose=0)
+        course.trained(taken)
+        slates: dict[str, list[str]] = {}
+        for start in range(0, len(users), JUDGED):
+            some = users[start : start + JUDGED]
+            histories = [[codes[item] for item in everyone[user]] for user in some]
+            inputs = np.zeros((len(some), asked.length), dtype=np.int32)
+            for row, history in zip(inputs, histories, strict=True):
+                last = history[-asked.length :]
+                row[asked.length - len(last) :] = last
+            shares = model.predict_on_batch(inputs)
+            shares[:, 0] = -1  # padding is no item
+            for user, share, history in zip(some, shares, histories, strict=True):
+                share[history] = -1
+                slates[user] = [names[code] for code in np.argsort(-share, kind="stable")[:K]]
+        over = course.judged(course.score(slates))
+    reached(asked, PEER, "LSTM", course, "softmax over all items", batch=f"{BATCH} prefixes")
+
+
+def prepared(asked: Asked, everyone: dict[str, list[str]]) -> tuple[dict[str, int], Prefixes, int]:
+    """The code of each item, the rows that are trained, and how many items there are."""
+    codes: dict[str, int] = {}
+    sequences = [
+        np.array([codes.setdefault(item, len(codes) + 1) for item in history], dtype=np.int32)
+        for history in everyone.values()
+    ]
+    return codes, Prefixes(sequences, asked.length), len(codes)
+
+
 def main(asked: Asked) -> None:
     """Does what is asked."""
-    if asked.what != "training":
+    if asked.what == "evaluation":
         raise SystemExit("The LSTM of the tutorials is not compared in answering.")
     tf.config.threading.set_intra_op_parallelism_threads(asked.threads)
     tf.config.threading.set_inter_op_parallelism_threads(asked.threads)
     keras.utils.set_random_seed(0)
-    everyone = list(histories(asked.file).values())
-    codes: dict[str, int] = {}
-    sequences = [
-        np.array([codes.setdefault(item, len(codes) + 1) for item in history], dtype=np.int32)
-        for history in everyone
-    ]
-    rows = Prefixes(sequences, asked.length)
-    clock = Clock(asked.seconds)
-    model_of(len(codes), asked.length).fit(rows, epochs=10_000, verbose=0, callbacks=[Counting(clock, rows)])
-    trained(asked, PEER, "LSTM", clock, len(rows.ends), "softmax over all items", batch=f"{BATCH} prefixes")
+    (train if asked.what == "training" else until)(asked, histories(asked.file))
 
 
 if __name__ == "__main__":

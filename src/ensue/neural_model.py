@@ -49,7 +49,7 @@ class NeuralModel(Model):
     """What all networks have in common; a family adds its sequence encoder.
 
     Attributes:
-        width: `D`, size of item vectors and states.
+        width: `D`, size of item vectors, and of states unless the model says otherwise.
         length: `T`, the most recent events of a history that the network sees; 0 takes it from the data.
         dropout: share of entries set to zero in training, at the input and after each sublayer.
         tied: score with the vectors of the input; otherwise with a table of its own.
@@ -194,13 +194,22 @@ class NeuralModel(Model):
     def encoder(self) -> Encoder:
         """The sequence encoder, freshly initialised."""
 
+    @property
+    def scores_tied(self) -> bool:
+        """Whether states are scored with the vectors of the input: a one-hot input has none of its own to share."""
+        return self.tied and self.item_vectors != "one-hot"
+
+    @property
+    def states_width(self) -> int:
+        """Size of the states that items are scored against; that of item vectors where these score."""
+        return self.width
+
     def head(self, domain: Domain) -> Head:
         """What scores items against states, freshly initialised."""
-        tied = self.tied and self.item_vectors != "one-hot"
         return Head(
             domain.n_items,
-            self.width,
-            tied=tied,
+            self.states_width,
+            tied=self.scores_tied,
             bias=self.bias,
             temperature=self.temperature,
             counts=torch.from_numpy(domain.counts.astype(np.float32)),
@@ -219,11 +228,12 @@ class NeuralModel(Model):
         if domain.features is not None and domain.items is not None:
             items = FeatureItems(items, domain.features, domain.items, self.width, self.id_dropout)
         side = Side(self.inputs, domain.inputs.encodings, self.width) if self.inputs else None
-        users = None if self.personal == "none" else Users(domain.n_users, self.width, self.personal)
+        wide = self.width if self.personal == "embedding" else self.states_width
+        users = None if self.personal == "none" else Users(domain.n_users, wide, self.personal)
         rating = None
         if self.rates:
             known = np.zeros(0, dtype=np.float32) if domain.ratings is None else domain.ratings
-            rating = RatingHead(rating_loss_of(self.loss), known, self.width, deviations=True)
+            rating = RatingHead(rating_loss_of(self.loss), known, self.states_width, deviations=True)
         prior = None
         if self.prior != "none":
             table = (
@@ -233,9 +243,14 @@ class NeuralModel(Model):
             prior = Prior(table.answering, weight, learnt=self.prior == "rules")
         beside = None
         if domain.beside and domain.ratings is not None:
-            own = self.tied and self.item_vectors != "one-hot"
-            beside = SecondHead(domain.n_items, self.width, domain.ratings, tied=own, weight=domain.beside)
-        waiting = Waiting(self.width) if self.asked == "wait" else None
+            beside = SecondHead(
+                domain.n_items,
+                self.states_width,
+                domain.ratings,
+                tied=self.scores_tied,
+                weight=domain.beside,
+            )
+        waiting = Waiting(self.states_width) if self.asked == "wait" else None
         parts = (items, self.encoder(), head, self.dropout, side, users, rating, prior, beside, waiting)
         return self.network_class(*parts)
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ensue.domain import Domain
 from ensue.errors import ConfigError
+from ensue.events.log import EventLog
 from ensue.export import steps_to_onnx, to_onnx
 from ensue.inputs import Inputs
+from ensue.model import Training
 from ensue.models.neural.rnn import GRU, LSTM, RNN, Elman, RecurrentEncoder
 from ensue.network import Batch
 
@@ -197,9 +199,12 @@ def test_a_memory_lets_the_distant_past_count() -> None:
         RNN(width=6, hidden=7, layers=2, length=8),
         RNN(width=6, length=8, activation="relu", tied=False),
         GRU(width=6, hidden=7, layers=2, length=8),
+        LSTM(width=6, hidden=4, length=8, tied=False),
     ],
 )
-def test_the_exported_graph_takes_any_number_of_steps(model: RNN | GRU, seeded: np.random.Generator) -> None:
+def test_the_exported_graph_takes_any_number_of_steps(
+    model: RNN | GRU | LSTM, seeded: np.random.Generator
+) -> None:
     """The second layer and a relu are where one operator a layer could go wrong."""
     torch.manual_seed(1)
     network = model.network(Domain.of(9)).eval()
@@ -234,6 +239,26 @@ def test_settings_that_make_no_sense_are_refused(kind: Any, settings: dict[str, 
     with pytest.raises(ConfigError) as told:
         kind(**settings)
     assert str(told.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"personal": "adapter"}, {"personal": "embedding"}, {"asked": "wait"}, {"temperature": 0.1}],
+)
+def test_with_a_table_of_its_own_a_network_scores_its_units(
+    settings: dict[str, Any], ring_log: EventLog
+) -> None:
+    """The classic LSTM of the tutorials: wide vectors are read, fewer units scored, and no layer lies between."""
+    model = LSTM(width=12, hidden=5, length=8, epochs=1, tied=False, **settings)
+    assert (model.states_width, LSTM(width=12, hidden=5).states_width) == (5, 12)
+    assert LSTM(width=12, hidden=5, item_vectors="one-hot").states_width == 5
+    network = model.network(Domain.of(9))
+    assert isinstance(network.encoder, RecurrentEncoder)
+    assert isinstance(network.encoder.out, nn.Identity)
+    assert network.head.table is not None
+    assert (network.head.table.shape, network.items.weight.shape) == ((9, 5), (9, 12))
+    recommender = model.fit(Training.of(ring_log))
+    assert len(recommender.recommend(["A", "B"], 3).items) == 3
 
 
 def test_dropout_lies_between_the_layers_and_after_the_last() -> None:

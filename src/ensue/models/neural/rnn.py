@@ -129,6 +129,9 @@ class RecurrentEncoder(Encoder):
 class _Recurrent(NeuralModel):
     """What the recurrent networks have in common.
 
+    States are as wide as the item vectors where these score, by a linear layer if need be; with a table of its own
+    (`tied=False`) a network scores its units as they are.
+
     Attributes:
         hidden: units of each layer; 0 takes the width of the item vectors.
         layers: how many layers.
@@ -146,6 +149,30 @@ class _Recurrent(NeuralModel):
                 f"{self.name}: hidden={self.hidden}, layers={self.layers}: "
                 "hidden is at least 1, or 0 for the width; layers are at least 1."
             )
+
+    @property
+    def units(self) -> int:
+        """Units of each layer."""
+        return self.hidden or self.width
+
+    @property
+    def states_width(self) -> int:
+        """Size of the states that items are scored against."""
+        return self.width if self.scores_tied else self.units
+
+    def stack(self, cell: Callable[..., nn.RNNBase], memory: int = 0, **settings: str) -> RecurrentEncoder:
+        """Layers of a kind of cell, freshly initialised."""
+        return RecurrentEncoder(
+            cell,
+            self.states_width,
+            self.units,
+            self.layers,
+            self.dropout,
+            memory,
+            inputs=self.width,
+            norm=True,
+            **settings,
+        )
 
 
 @dataclass(frozen=True)
@@ -180,10 +207,7 @@ class RNN(_Recurrent):
 
     def encoder(self) -> Encoder:
         """The recurrent stack."""
-        hidden = self.hidden or self.width
-        return RecurrentEncoder(
-            Elman, self.width, hidden, self.layers, self.dropout, nonlinearity=self.activation
-        )
+        return self.stack(Elman, nonlinearity=self.activation)
 
 
 @dataclass(frozen=True)
@@ -215,8 +239,7 @@ class LSTM(_Recurrent):
 
     def encoder(self) -> Encoder:
         """The recurrent stack."""
-        hidden = self.hidden or self.width
-        return RecurrentEncoder(nn.LSTM, self.width, hidden, self.layers, self.dropout, self.memory)
+        return self.stack(nn.LSTM, self.memory)
 
 
 @dataclass(frozen=True)
@@ -240,4 +263,4 @@ class GRU(_Recurrent):
 
     def encoder(self) -> Encoder:
         """The recurrent stack."""
-        return RecurrentEncoder(nn.GRU, self.width, self.hidden or self.width, self.layers, self.dropout)
+        return self.stack(nn.GRU)
