@@ -3,6 +3,7 @@
     ENSUE_DATA=... python benchmarks/flagship_served.py                    # about eight minutes
     ENSUE_DATA=... python benchmarks/flagship_served.py --seconds 3 --minutes 0.3 --forms blind
     ENSUE_DATA=... python benchmarks/flagship_served.py --kept FOLDER      # models are trained once, and found there
+    ENSUE_DATA=... python benchmarks/flagship_served.py --layers int8      # with weights of 8 bits
 
 Two forms, each trained for half a minute (how fast answers come does not depend on how long was learnt): "blind", and
 "aware", which reads the gaps of a history and how long after its last event it is asked. Histories have 50 or 200
@@ -11,8 +12,9 @@ events and are sent along, those of the aware form with their times; or they are
 A worker keeps the states of the network, so each row says which share of its answers began from a state that was kept
 ("from_kept", counted by the service itself): "first time" is each history once, none of it seen before; "again" is the
 same histories over and over, as wrk draws them; "one more" is a history that was asked about, and one event. With 200
-events the next one is beyond the window, which is then read anew. Lists and scores are compared with those of the model
-in this process, which keeps nothing. The share of the mix is that of 1,000 users who come back again and again.
+events the next one is beyond the window, which is then read anew. What the layers compute in ("fp32", or "int8") stands
+before these; "judged" is how well test users are answered one by one. Lists and scores are compared with those of the
+model in this process, which keeps nothing. The share of the mix is that of 1,000 users who come back again and again.
 
 Explanations are asked for over HTTP; that they name what matters is measured by deletion on test questions. Load by wrk
 on the same machine, as in serving.py. Rows go to results/flagship_served.json, in the place of earlier ones of the same
@@ -30,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -38,6 +40,7 @@ from typing import Any
 
 from ensue import runtime
 from ensue.questions import Question
+from ensue.serving.carried_states import CarriedStates
 from load import BEGAN, EVERY, Asked, Running, service, wrk
 from machine import machine
 from serving import MIX, K, keep, libraries, starting
@@ -53,6 +56,8 @@ GOALS = {"history of 50, first time": HISTORY, "history of 50, again": HISTORY, 
 """Milliseconds that half, and 99 of 100, of the answers are to take at most; of the mix 1,000 a second too."""
 WALKED, EXPLAINED, QUESTIONS = 40, 3, 60
 """Users who get one more event, items that are explained of a history, and questions of the check by deletion."""
+JUDGED, METRICS = 3_000, ("recall@10", "ndcg@10")
+"""Test users who are judged one by one, and by what."""
 WARMED, TRIES = 5, 20
 """Seconds of the mix before it is measured, and how often it is tried to hear of all workers."""
 
@@ -62,6 +67,7 @@ def main(arguments: list[str]) -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--forms", default=",".join(FORMS), help=f"of {', '.join(FORMS)}")
     options.add_argument("--minutes", type=float, default=0.5, help="of training, for each form")
+    options.add_argument("--layers", default="fp32,int8", help="in what the LSTM computes")
     options.add_argument("--seconds", type=int, default=5, help="of each load")
     options.add_argument("--kept", type=Path, help="where trained models are found, and put")
     options.add_argument("--results", type=Path, default=RESULTS)
@@ -79,25 +85,34 @@ def main(arguments: list[str]) -> None:
             if not model.exists():
                 words = [sys.executable, __file__, "--train", form, str(model), str(chosen.minutes)]
                 subprocess.run(words, check=True)
-            found = asked_of(form, model, folder / f"asked-{form}", chosen.seconds, starts=not rows)
-            rows += [{"form": form, **row, "what": f"{form}: {row['what']}"} for row in found]
+            for layers in chosen.layers.split(","):
+                found = asked_of(
+                    form, model, layers, folder / f"asked-{form}-{layers}", chosen.seconds, starts=not rows
+                )
+                name = form if layers == "fp32" else f"{form}, {layers}"
+                rows += [
+                    {"form": form, "layers": layers, **row, "what": f"{name}: {row['what']}"} for row in found
+                ]
     for row in rows:
         row |= {"load_before": round(load, 2), "libraries": libraries(), **machine(1)}
     keep(rows, chosen.results, shown=False)
     show(rows)
 
 
-def asked_of(form: str, model: Path, folder: Path, seconds: int, starts: bool) -> list[dict[str, Any]]:
+def asked_of(
+    form: str, model: Path, layers: str, folder: Path, seconds: int, starts: bool
+) -> list[dict[str, Any]]:
     """All that is asked of one form, its starts too where these are wanted."""
     timed = form == "aware"
     asked = {length: Asked.of(model, folder / str(length), length, timed) for length in LENGTHS}
     rows = [starting(model, workers) for workers in (1, 2)] if starts else []
     for length in LENGTHS:
-        rows += sent_along(model, asked[length], length, seconds)
+        rows += sent_along(model, layers, asked[length], length, seconds)
     for length in BEFORE:
-        rows += one_more(model, asked[min(one for one in LENGTHS if one >= length)], length)
-    rows += [mixed(model, asked[LENGTHS[0]], seconds, workers) for workers in (1, 2)]
-    rows.append(faithful(model))
+        rows += one_more(model, layers, asked[min(one for one in LENGTHS if one >= length)], length)
+    rows += [mixed(model, layers, asked[LENGTHS[0]], seconds, workers) for workers in (1, 2)]
+    rows += [judged(model, layers, timed)]
+    rows += [faithful(model)] if layers == "fp32" else []
     return [row | {"items": asked[LENGTHS[0]].catalogue} for row in rows]
 
 
@@ -124,9 +139,9 @@ def trained(form: str, folder: Path, minutes: float) -> None:
 # -------------------------------------------------------------------------------------------------- rows
 
 
-def sent_along(model: Path, asked: Asked, length: int, seconds: int) -> list[dict[str, Any]]:
+def sent_along(model: Path, layers: str, asked: Asked, length: int, seconds: int) -> list[dict[str, Any]]:
     """Recommend by a history in the body, one request after the other: each once, and then again and again."""
-    with service(model, 1) as running:
+    with service(model, 1, layers=layers) as running:
         with counted(running) as first, running.talking() as ask:
             once = [ask("/v1/recommend", {"history": asked.sent(one), "k": K})[0] for one in asked.histories]
         wrk(running.port, asked, 1, 1, 0, 1)
@@ -139,7 +154,7 @@ def sent_along(model: Path, asked: Asked, length: int, seconds: int) -> list[dic
     ]
 
 
-def one_more(model: Path, asked: Asked, length: int) -> list[dict[str, Any]]:
+def one_more(model: Path, layers: str, asked: Asked, length: int) -> list[dict[str, Any]]:
     """A user who has asked gets one more event and asks again; so does one whose history is sent along; and why."""
     took: dict[str, list[float]] = {}
     shares: dict[str, dict[str, float]] = {}
@@ -148,7 +163,7 @@ def one_more(model: Path, asked: Asked, length: int) -> list[dict[str, Any]]:
     at = BEGAN + EVERY * (length + 10)
     same, apart = 0, 0.0
     anew = runtime.load(model, threads=1)
-    with service(model, 1) as running, running.talking() as ask:
+    with service(model, 1, layers=layers) as running, running.talking() as ask:
 
         def walk(name: str, path: str, bodies: Sequence[dict[str, Any]]) -> list[Any]:
             with counted(running) as share:
@@ -211,9 +226,9 @@ def question(asked: Asked, history: Sequence[str], at: int) -> Question:
     )
 
 
-def mixed(model: Path, asked: Asked, seconds: int, workers: int) -> dict[str, Any]:
+def mixed(model: Path, layers: str, asked: Asked, seconds: int, workers: int) -> dict[str, Any]:
     """The mix of serving.py at 16 connections, once each user has been heard of."""
-    with service(model, workers) as running:
+    with service(model, workers, layers=layers) as running:
         running.tell(asked)
         wrk(running.port, asked, WARMED, 16, *MIX)
         with counted(running) as share:
@@ -250,6 +265,44 @@ def states(running: Running) -> tuple[float, float]:
             break
     assert len(found) == running.workers, "a worker has told nothing of itself"
     return sum(kept for kept, _ in found.values()), sum(anew for _, anew in found.values())
+
+
+@dataclass(frozen=True)
+class Singly:
+    """A scoring that is asked one question after the other, as a service is."""
+
+    scoring: Any
+    scores_are: str = "logits"
+
+    def score(self, queries: Any) -> Any:
+        """`[Q, N]` scores."""
+        import numpy as np
+
+        return np.concatenate(
+            [self.scoring.score(queries[place : place + 1]) for place in range(len(queries))]
+        )
+
+
+def judged(model: Path, layers: str, timed: bool) -> dict[str, Any]:
+    """Recall and NDCG at 10 over test users, each asked by itself, as the service would answer."""
+    import numpy as np
+
+    from ensue import evaluate, read
+    from ensue.rules import Availability, Rules
+    from ensue.serving.served import served
+    from ensue.splits import last_out
+
+    recommender = served(
+        model, Rules(), Availability(), states=CarriedStates(10**8), layers=layers
+    ).recommender
+    split = last_out(read(Path(os.environ["ENSUE_DATA"]) / "ml-1m"))
+    examples = split.examples("test", recommender.catalogue)
+    examples = examples[np.arange(min(JUDGED, len(examples)))]
+    began = time.perf_counter()
+    found = evaluate(replace(recommender, scoring=Singly(recommender.scoring)), examples, metrics=METRICS)
+    seconds = time.perf_counter() - began
+    values = {name: round(found.value(name), 4) for name in METRICS}
+    return {"what": "judged", "workers": 1, "users": len(examples), "seconds": round(seconds, 1), **values}
 
 
 def faithful(model: Path) -> dict[str, Any]:
@@ -289,6 +342,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         "same_lists": lambda row: (
             f"{row['same_lists']} of {row['asked']} lists alike, {row['largest_gap']:g}"
         ),
+        "ndcg@10": lambda row: f"recall@10 {row['recall@10']}, NDCG@10 {row['ndcg@10']}",
         "from_kept": lambda row: f"{row['from_kept']:.0%} from kept states",
         "holds": lambda row: f"holds: {row['holds']}, score {row['score']['low']:.3g} up",
         "broken": lambda row: f"refused {row['refused']}, broken {row['broken']}",

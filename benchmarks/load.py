@@ -146,13 +146,14 @@ class Running:
 
 
 @contextmanager
-def service(model: Path, workers: int, table: str = "auto") -> Iterator[Running]:
+def service(model: Path, workers: int, table: str = "auto", layers: str = "fp32") -> Iterator[Running]:
     """`ensue serve` with a state of its own, until the block ends.
 
     Args:
         model: folder.
         workers: processes.
         table: how the table of a large catalogue is kept.
+        layers: in what an LSTM computes.
     """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -160,7 +161,7 @@ def service(model: Path, workers: int, table: str = "auto") -> Iterator[Running]
     with tempfile.TemporaryDirectory() as state:
         words = [sys.executable, "-m", "ensue", "serve", model, "--port", port, "--workers", workers]
         set_up = Path(state) / "serve.toml"
-        set_up.write_text(f'[serve]\ntable = "{table}"\n', encoding="utf-8")
+        set_up.write_text(f'[serve]\ntable = "{table}"\nlayers = "{layers}"\n', encoding="utf-8")
         words += ["--state", Path(state) / "state.db", "--config", set_up]
         alone = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         began = time.perf_counter()

@@ -5,6 +5,7 @@
     weights.safetensors   the arrays of a counting model, or the weights of a network and the table of its prior
     network.onnx          the graph that serves a network, weights inside
     steps.onnx            the same for one history, going on from a state; of networks whose state has one size
+    steps-int8.onnx       that with weights of 8 bits in its layers; of LSTMs
     vocabulary.parquet    the values that a network knows of columns that it reads beside items
     features.parquet      the values that it knows of features of items
 
@@ -38,7 +39,7 @@ from ensue.version import __version__
 
 FORMAT = 1
 DESCRIPTION, ITEMS, WEIGHTS, GRAPH = "model.json", "catalogue.parquet", "weights.safetensors", "network.onnx"
-STEPS = "steps.onnx"
+STEPS, SMALL = "steps.onnx", "steps-int8.onnx"
 VOCABULARY, FEATURES = "vocabulary", "features"
 PRIOR = "prior"
 """What the description says under "scoring" of a prior that is added to what the graph answers."""
@@ -109,10 +110,9 @@ def _write(recommender: Recommender, folder: Path, facts: dict[str, Any]) -> Non
     parts = recommender.scoring.parts()
     arrays = {name: np.ascontiguousarray(array) for name, array in parts.arrays.items()}
     save_file(arrays, folder / WEIGHTS)
-    if parts.graph is not None:
-        (folder / GRAPH).write_bytes(parts.graph)
-    if parts.steps is not None:
-        (folder / STEPS).write_bytes(parts.steps)
+    for name, graph in ((GRAPH, parts.graph), (STEPS, parts.steps), (SMALL, parts.small)):
+        if graph is not None:
+            (folder / name).write_bytes(graph)
     for name, held in parts.tables.items():
         held.write_parquet(folder / TABLES[name])
     description = {
@@ -174,7 +174,7 @@ def _read(folder: Path) -> Artifact:
         )
     files = description["files"]
     network = description["kind"] == "network"
-    expected, also = {ITEMS, WEIGHTS} | ({GRAPH} if network else set()), {STEPS} if network else set()
+    expected, also = {ITEMS, WEIGHTS} | ({GRAPH} if network else set()), {STEPS, SMALL} if network else set()
     if set(files) - set(TABLES.values()) - also != expected:
         raise ArtifactError(
             f"{folder / DESCRIPTION} lists the files {sorted(files)}, not {sorted(expected)}; save the model anew."
@@ -204,18 +204,19 @@ def _read(folder: Path) -> Artifact:
     return Artifact(folder, description, catalogue, arrays, contents.get(GRAPH), tables)
 
 
-def steps_of(folder: Path, description: Mapping[str, Any]) -> bytes | None:
+def steps_of(folder: Path, description: Mapping[str, Any], name: str = STEPS) -> bytes | None:
     """The graph of a network that goes on from a state, checked; None if the model has none.
 
     Args:
         folder: of the model.
         description: of it, as `describe` gives it.
+        name: of its file, `STEPS` or `SMALL`.
 
     Raises:
         ArtifactError: it is missing or damaged.
     """
-    checksum = description["files"].get(STEPS)
-    return None if checksum is None else _checked(Path(folder), STEPS, checksum)
+    checksum = description["files"].get(name)
+    return None if checksum is None else _checked(Path(folder), name, checksum)
 
 
 def describe(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
 from ensue.retrieval import PRODUCT
 from ensue.sequences import Queries
+from ensue.small_graph import small_graph
 from ensue.step_graph import step_graph
 
 OPSET = 23
@@ -83,7 +84,7 @@ class TorchScoring:
         return scores
 
     def parts(self) -> Parts:
-        """The exported graph, the weights by name, what the network reads, and the graph that goes on from a state."""
+        """The exported graph, the weights by name, what the network reads, and the graphs that go on from a state."""
         self.network.cpu()
         arrays = {name: tensor.detach().numpy() for name, tensor in self.network.state_dict().items()}
         settings, tables = self.inputs.to_json(), {}
@@ -99,7 +100,8 @@ class TorchScoring:
             settings[PRIOR] = leaning.to_json()
             arrays |= leaning.arrays()
         graph = to_onnx(self.network, self.inputs)
-        return Parts(settings, arrays, graph, tables, steps_to_onnx(self.network, graph))
+        steps = steps_to_onnx(self.network, graph)
+        return Parts(settings, arrays, graph, tables, steps, None if steps is None else small_graph(steps))
 
 
 def product_apart(network: Network) -> dict[str, Any] | None:

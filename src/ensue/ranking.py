@@ -42,7 +42,8 @@ GROUPS = 8
 class Parts:
     """What a scoring is made of, so that it can be stored: settings for JSON, arrays, an ONNX graph, and tables.
 
-    A network whose state has one size has in `steps` its graph once more, made to go on from a state.
+    A network whose state has one size has in `steps` its graph once more, made to go on from a state; an LSTM has that
+    in `small`, too, with weights of 8 bits.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Parts:
     graph: bytes | None = None
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     steps: bytes | None = None
+    small: bytes | None = None
 
 
 class Scoring(Protocol):

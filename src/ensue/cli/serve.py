@@ -43,6 +43,14 @@ def serve(
             "made at the first start. [default: auto]",
         ),
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="In what an LSTM computes the answer to one question: fp32, or int8, several times as fast. "
+            "[default: fp32]",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="TOML", help="File with a table [serve], and [rules] of all answers."),
@@ -67,7 +75,7 @@ def serve(
         name: value
         for name, value in {
             "run": run or None, "host": host, "port": port, "workers": workers, "state": state, "keys": keys,
-            "request_log": request_log, "ads": ads, "table": table,
+            "request_log": request_log, "ads": ads, "table": table, "layers": layers,
         }.items()
         if value is not None
     }  # fmt: skip

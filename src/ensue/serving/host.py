@@ -209,7 +209,16 @@ class Host:
         table = self.settings.table
         seal = self.control.secret() if table == "approximate" else b""
         states = self.states if self.settings.states else None
-        return served(folder, self.rules, self.availability, self.settings.threads, table, seal, states)
+        return served(
+            folder,
+            self.rules,
+            self.availability,
+            self.settings.threads,
+            table,
+            seal,
+            states,
+            self.settings.layers,
+        )
 
     def _put(self, fresh: Served) -> Served:
         def changed(wanted: Wanted) -> Wanted:

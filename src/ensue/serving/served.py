@@ -94,6 +94,7 @@ def served(
     table: str = "auto",
     seal: bytes = b"",
     states: CarriedStates | None = None,
+    layers: str = "fp32",
 ) -> Served:
     """A model read from a folder, made ready and asked a few times.
 
@@ -105,6 +106,7 @@ def served(
         table: how the table of a large catalogue is kept, see `runtime.load`.
         seal: by which an index that is kept is known again, see there.
         states: where a recurrent network keeps what it carries from event to event; None keeps nothing.
+        layers: in what an LSTM computes, "fp32" or "int8"; a model that has no graph for the latter says so.
 
     Raises:
         ArtifactError: it is no model, damaged, or cannot answer.
@@ -112,7 +114,7 @@ def served(
     """
     began = time.monotonic()
     place = model_folder(folder).resolve()
-    recommender, description = _loaded(place, threads, table, seal, states)
+    recommender, description = _loaded(place, threads, table, seal, states, layers)
     catalogue = recommender.catalogue
     facts = description.get("facts", {})
     learnt = facts.get("learnt", {})
@@ -152,23 +154,34 @@ def served(
 
 
 def _loaded(
-    place: Path, threads: int, table: str, seal: bytes, states: CarriedStates | None
+    place: Path, threads: int, table: str, seal: bytes, states: CarriedStates | None, layers: str
 ) -> tuple[Recommender, Mapping[str, Any]]:
     """A model and what is said of it, both of one moment, even if another takes its place meanwhile."""
     for _ in range(artifacts.TRIES):
         description = artifacts.describe(place)
         recommender = runtime.load(place, threads=threads, table=table, seal=seal, say=told.info)
+        name = (
+            artifacts.SMALL
+            if layers == "int8" and artifacts.SMALL in description["files"]
+            else artifacts.STEPS
+        )
         try:
-            steps = artifacts.steps_of(place, description)
+            steps = artifacts.steps_of(place, description, name)
         except ArtifactError:
             if artifacts.describe(place) == description:
                 raise
             continue
         if artifacts.describe(place) != description:
             continue
+        if layers == "int8" and name == artifacts.STEPS:
+            told.warning(
+                "%s has no %s, so its layers are computed in fp32", recommender.model, artifacts.SMALL
+            )
+        if states is None and name == artifacts.SMALL:
+            states = CarriedStates(0)  # nothing is kept, but each question still goes by that graph
         if states is None or steps is None or not isinstance(recommender.scoring, GraphScoring):
             return recommender, description
-        where, checksum = place / artifacts.STEPS, str(description["checksum"])
+        where, checksum = place / name, str(description["checksum"])
         scoring = stepping(recommender.scoring, steps, states, checksum, where)
         return replace(recommender, scoring=scoring), description
     raise ArtifactError(f"{place} changes all the time: swap it in once it is written.")

@@ -71,6 +71,8 @@ class Settings:
         threads: cores that a network may use for one answer.
         table: how the table of a large catalogue is kept: "fp32", "fp16", "int8", "approximate" (by an index that is
             made once, and kept in the model's folder), or "auto", which goes by its size.
+        layers: in what LSTMs compute the answer to one question: "fp32", as they were learnt, or "int8", with weights
+            of 8 bits, where the model has such a graph.
         states: bytes that each process keeps of what recurrent networks carry from event to event; 0 keeps none.
         power_safe: whether each event survives the loss of power, at the price of a sync of the disk.
     """
@@ -91,6 +93,7 @@ class Settings:
     bounds: Bounds = Bounds()
     threads: int = 1
     table: Literal["auto", "fp32", "fp16", "int8", "approximate"] = "auto"
+    layers: Literal["fp32", "int8"] = "fp32"
     states: int = 64_000_000
     power_safe: bool = False
 
