@@ -71,6 +71,12 @@ def test_experiments_and_services_tell_their_faults_in_these_words() -> None:
     assert lines[1].endswith("Did you mean 'test'?")
     assert lines[2].startswith("  seeed: there is no such key; known are data, sequences,")
     assert lines[3].startswith("  models.lstm.widht: there is no such key; known are width,")
+    with pytest.raises(ConfigError) as found:
+        experiment_of({"models": {"lstm": {"layers": 0}, "mine": {"model": "lstm", "memory": 1}}})
+    assert [line.split("=")[0] for line in str(found.value).splitlines()[1:]] == [
+        "  models.lstm: hidden",
+        "  models.mine: memory",
+    ]
     with pytest.raises(ConfigError) as refused:
         settings_of({"bounds": {"hsitory": 3}, "port": "secret"})
     said = str(refused.value)

@@ -341,7 +341,8 @@ def _read_model(label: str, settings: Mapping[str, Any]) -> tuple[list[str], Mod
     except MissingExtraError:
         raise
     except EnsueError as fault:
-        return [f"models.{label}: {fault}"], None
+        said = str(fault).removeprefix(f"{name}: ")  # the place names it already
+        return [f"models.{label}: {said}"], None
 
 
 def _metrics_named(evaluation: Any) -> list[str]:
