@@ -197,6 +197,7 @@ def test_a_state_that_was_taken_up_is_the_state_that_is_given() -> None:
     early, late = (optimizer_of("rowwise").build(network, 0.01, 0.1) for _ in range(2))
     network(torch.tensor([[1, 3]])).square().sum().backward()
     early.step()
+    early.param_groups[0]["lr"] = 0.5
     given = early.state_dict()
     late.load_state_dict(given)
     found = late.state_dict()

@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensue.errors import EnsueError
-from ensue.events.readers import Options, RawTable, content, in_pieces, reader_for, reader_of_folder
+from ensue.events.readers import (
+    Options,
+    RawTable,
+    content,
+    delimited,
+    in_pieces,
+    reader_for,
+    reader_of_folder,
+    records,
+)
 from ensue.events.readers.table import REJECTED
 
 FRAGMENTS = st.sampled_from(
@@ -87,6 +96,64 @@ def test_delimited_text(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(content, "_BLOCK", block)
         same(path, rows, Options(quoting=quoting))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=TEXTS,
+    at_once=st.integers(1, 30),
+    delimiter=st.sampled_from([",", "::"]),
+    quoting=st.booleans(),
+    latin=st.booleans(),
+)
+def test_a_text_that_is_read_whole_is_the_same_in_however_many_parts(
+    tmp_path_factory: pytest.TempPathFactory,
+    text: str,
+    at_once: int,
+    delimiter: str,
+    quoting: bool,
+    latin: bool,
+) -> None:
+    path = tmp_path_factory.mktemp("parts") / "log.csv"
+    head = delimiter.join(["user", "item"])
+    path.write_bytes(f"{head}\n{text}".encode("latin-1" if latin else "utf-8"))
+    options = Options(delimiter=delimiter, quoting=quoting)
+    whole = refused(lambda: delimited.read(path, options))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "_AT_ONCE", at_once)
+        patch.setattr(delimited, "_PIECES", 1 << 60)
+        parted = refused(lambda: delimited.read(path, options))
+    if isinstance(whole, str) or isinstance(parted, str):
+        assert parted == whole
+        return
+    assert parted.frame.equals(whole.frame)
+    assert parted.lines.to_list() == whole.lines.to_list()
+    assert parted.rejected.rows() == whole.rejected.rows()
+    assert (parted.rows, parted.notes, parted.file) == (whole.rows, whole.notes, whole.file)
+
+
+def test_a_large_text_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than about a sixteenth of it is scanned at a time; with a quote in it, all at once."""
+    seen: list[int] = []
+    scan = records.scan
+
+    def counted(data: bytes, delimiter: int, *, quoting: bool) -> object:
+        seen.append(len(data))
+        return scan(data, delimiter, quoting=quoting)
+
+    monkeypatch.setattr(delimited, "scan", counted)
+    path = tmp_path / "log.csv"
+    rows = "".join(f"u{number % 977},i{number % 1013}\n" for number in range(200_000))
+    path.write_text("user,item\n" + rows, encoding="utf-8")
+    whole = delimited.read(path, Options())
+    assert whole.rows == whole.frame.height == 200_000
+    assert whole.lines.to_list() == list(range(2, 200_002))
+    assert len(seen) > 1
+    assert max(seen) < 2 * delimited._AT_ONCE
+    seen.clear()
+    path.write_text('user,item\n"u1",i1\n' + rows, encoding="utf-8")
+    assert delimited.read(path, Options()).rows == 200_001
+    assert len(seen) == 1
 
 
 @settings(max_examples=60, deadline=None)
