@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ensue import artifacts, ladder, runtime
+from ensue import artifacts, ladder, runtime, updating
 from ensue.cli import call
 from ensue.errors import DataError, ModelError
 from ensue.events.log import EventLog
@@ -202,6 +202,30 @@ def test_what_cannot_go_on_says_so(tmp_path: Path) -> None:
     hashed = saved("lstm", tmp_path / "hashed", item_vectors="hashed", **SMALL)
     with pytest.raises(ModelError, match="lstm: hashed item vectors are shared out"):
         update(hashed, week2())
+
+
+def test_old_sequences_are_learnt_again_as_far_as_that_is_bounded(
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All thirty of them beside the twenty new ones, or as many as are asked for; without any, at a slower pace."""
+    seen: list[tuple[int, float]] = []
+    gone_on = updating._gone_on
+
+    def watched(model: Any, parts: Any, log: EventLog, *others: Any) -> Any:
+        seen.append((log.n_users, model.learning_rate))
+        return gone_on(model, parts, log, *others)
+
+    monkeypatch.setattr(updating, "_gone_on", watched)
+    few = events([("w1", item) for item in "JKLA"], day=1)
+    for most, wanted in ((20, 20 + 1), (7, 7 + 1)):
+        monkeypatch.setattr(updating, "KEPT_EACH", most)
+        update(ran / "models" / "lstm", few)
+        assert wanted - 6 <= seen[-1][0] <= wanted
+    monkeypatch.setattr(updating, "KEPT_EACH", 20)
+    update(ran / "models" / "lstm", week2())
+    update(saved("lstm", tmp_path / "alone", **SMALL), week2())
+    rate = SMALL["learning_rate"]
+    assert seen[-2:] == [(30 + 20, rate), (20, rate / 4)]
 
 
 def test_a_new_user_of_a_personal_network_is_one_it_has_not_seen(tmp_path: Path) -> None:

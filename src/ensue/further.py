@@ -1,6 +1,6 @@
-"""Going on from a saved network: what it is built over now, and how fast it goes on.
+"""Going on from a saved network: what it is built over now, and for how long it goes on.
 
-The learning rate begins lower than it did at first. What the network knows of other columns stays as it was fitted: a
+The learning rate rises and falls once more. What the network knows of other columns stays as it was fitted: a
 new category or user is one that it has not seen. A new item begins with a vector drawn as at first, and with what its
 features say.
 """
@@ -25,10 +25,8 @@ from ensue.second_head import weight_beside
 from ensue.sequences import Sequences
 
 EPOCHS, STEPS = 4, 200
-"""Passes over what is new, and steps, at least."""
-
-PACE = 0.25
-"""Of a network's own learning rate, the share that it goes on with."""
+"""Passes over what it goes on with, and steps, at least. None of them is left out: the first one, while the learning
+rate rises, often loses what the next ones win, so the best is chosen at the end."""
 
 Described = TypeVar("Described", bound=Any)
 
@@ -72,7 +70,7 @@ def of_saved(model: Any, parts: Parts, training: Training) -> tuple[Domain, dict
 
 
 def paced(model: Described, sequences: Sequences) -> Described:
-    """The model with the epochs and the learning rate of one that goes on.
+    """The model with the epochs of one that goes on.
 
     Args:
         model: with every setting filled in.
@@ -80,6 +78,5 @@ def paced(model: Described, sequences: Sequences) -> Described:
     """
     steps = max(sequences.n_places // model.batch_tokens, 1)
     epochs = max(EPOCHS, -(-STEPS // steps))
-    pace = PACE * model.learning_rate
-    changed: Described = replace(model, epochs=epochs, patience=max(epochs // 4, 1), learning_rate=pace)
+    changed: Described = replace(model, epochs=epochs, patience=epochs)
     return changed

@@ -31,6 +31,12 @@ from ensue.suiting import TYPE
 NEW = "new event"
 """A column that marks new events while they are sorted in."""
 
+KEPT_EACH = 20
+"""Kept sequences of others, at most, for each one with new events, that a network learns from again."""
+
+ALONE = 0.25
+"""Of a network's learning rate, the share that it goes on with where no histories were kept, lest it forgets."""
+
 FEWEST = 30
 """Held out events below which nothing is found out by them: a network then learns for a fixed number of steps."""
 
@@ -90,9 +96,10 @@ class Update:
 def update(folder: str | Path, log: EventLog, conditions: Conditions = Conditions()) -> Update:
     """A saved model gone on with new events.
 
-    A network reads each new event after its user's kept history, and learns from as many kept sequences of others, lest
-    it forgets. For how long is found with a tenth of the new sequences held out; then it learns from all. A counting
-    model is fitted on kept and new events together.
+    A network reads each new event after its user's kept history, and learns from kept sequences of others, lest it
+    forgets: all of them, up to `KEPT_EACH` for each one with new events. For how long is found with a tenth of the new
+    sequences held out; then it learns from all. Where nothing was kept it learns slowly. A counting model is fitted on
+    kept and new events together.
 
     Args:
         folder: a run (its best model is taken) or a model; histories are found in the run.
@@ -135,6 +142,8 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     if past is not None and getattr(model, "prior", "none") != "none":
         counted = _counted_only(past, whole, catalogue)
     seen = said["exclude_seen"]
+    if kept is None:
+        model = replace(model, learning_rate=ALONE * model.learning_rate)  # type: ignore[call-arg, attr-defined]
     fitted = _gone_on(model, parts, whole, catalogue, by, seen, conditions, counted, objective)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
     facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}
@@ -280,8 +289,8 @@ def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None, objec
 def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
     """New events, marked, after the kept ones of their users; and kept ones of others.
 
-    A model that counts needs all of these; one that goes on, as many sequences as there are new ones, evenly spread,
-    lest it forgets them. Where histories were kept without times, their order is all that is used of either.
+    A model that counts needs all of these; one that goes on, up to `KEPT_EACH` for each one with new events, evenly
+    spread, lest it forgets them. Where histories were kept without times, their order is all that is used of either.
     """
     fresh = new.frame.with_columns(pl.lit(True).alias(NEW))
     if kept is None:
@@ -290,7 +299,7 @@ def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
         users = fresh["user"].unique()
         others = kept["user"].unique(maintain_order=True)
         others = others.filter(~others.is_in(users.implode()))
-        spread = others.gather_every(max(-(-len(others) // max(len(users), 1)), 1))
+        spread = others.gather_every(max(-(-len(others) // max(KEPT_EACH * len(users), 1)), 1))
         kept = kept.filter(pl.col("user").is_in(pl.concat([users, spread]).implode()))
     common = [name for name in new.frame.columns if name in kept.columns]
     past = kept.select(pl.col(name).cast(fresh[name].dtype) for name in common)
