@@ -14,7 +14,7 @@ import ensue
 PROJECT = Path(__file__).parents[1]
 
 TORCH_ROOMS = {
-    *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation"),
+    *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation", "steppers"),
     *(
         "export",
         "checkpoints",
