@@ -307,7 +307,7 @@ def test_a_fault_in_a_table_of_an_experiment_file_is_named_before_anything_is_re
         '[data]\nsource = "x.csv"\n[models.lstm]\nfeatures = [{ column = "genres", seperator = ";" }]\n'
     )
     with pytest.raises(
-        ConfigError, match=r"models\.lstm: lstm: features: The table of 'genres' has no key 'seperator'"
+        ConfigError, match=r"models\.lstm: features: The table of 'genres' has no key 'seperator'"
     ):
         read_experiment(path)
     path.write_text('[data]\nsource = "x.csv"\n[models.lstm]\nfeatures = [3]\n')
