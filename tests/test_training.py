@@ -12,18 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from ensue import judging
 from ensue.catalogue import Catalogue
 from ensue.domain import Domain
 from ensue.errors import ConfigError, ModelError
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
+from ensue.judging import Judge
 from ensue.model import Conditions, Training, refit
 from ensue.models.neural.rnn import LSTM
 from ensue.models.neural.transformer import Transformer
 from ensue.network import Batch, Encoder, State
 from ensue.neural_model import NeuralModel
 from ensue.optimisation import parameter_groups, rate
+from ensue.progress import Silent
 from ensue.ranking import Recommender
 from ensue.sequences import Sequences
 from ensue.splits import split
@@ -213,6 +216,34 @@ def test_validation_ranks_evenly_spread_targets(validated: Training) -> None:
     )
     expected = evaluate(fitted, some, metrics=("ndcg@10",)).value("ndcg@10")
     assert fitted.facts["history"][0]["score"] == expected
+
+
+def test_a_large_catalogue_is_judged_by_fewer_targets_and_that_is_said(
+    validated: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty targets of ten items are 400 scores; a hundred are enough for ten, and five are judged in any case."""
+    assert validated.validation is not None
+    every = len(validated.validation)
+    items = len(validated.catalogue)
+
+    def judged(most: int) -> int:
+        return len(Judge.of(validated, most, rates=False).examples or ())
+
+    assert judged(5000) == every > 10
+    monkeypatch.setattr(judging, "FEWEST_JUDGED", 5)
+    monkeypatch.setattr(judging, "SCORES_JUDGED", 10 * items)
+    assert (judged(5000), judged(7)) == (10, 7)
+    heard: list[str] = []
+
+    class Hears(Silent):
+        def say(self, text: str) -> None:
+            heard.append(text)
+
+    replace(SMALL, epochs=1).fit(validated, Conditions(progress=Hears()))
+    said = f"{SMALL.name}: epochs are judged by 10 targets, since each ranks {items} items"
+    assert [line for line in heard if "judged by" in line] == [said]
+    monkeypatch.setattr(judging, "SCORES_JUDGED", 1)
+    assert judged(5000) == 5
 
 
 def test_validation_follows_the_rule_of_seen_items(validated: Training) -> None:

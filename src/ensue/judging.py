@@ -18,6 +18,10 @@ from ensue.splits import Examples
 SELECT, SELECT_RATING = "ndcg@10", "rmse"
 """The metric on validation by which an epoch is chosen: the higher the better, and of a loss for ratings the lower."""
 
+SCORES_JUDGED, FEWEST_JUDGED = 1_000_000_000, 500
+"""The most scores that are made to judge an epoch, and the fewest targets that are judged all the same: else each epoch
+of a million items would be judged for minutes."""
+
 
 @dataclass
 class Judge:
@@ -47,7 +51,7 @@ class Judge:
 
         Args:
             training: with the examples, if any.
-            most: how many are judged.
+            most: how many are judged; fewer where they would need more than `SCORES_JUDGED`.
             rates: whether ratings are learnt.
         """
         examples = training.validation
@@ -55,6 +59,8 @@ class Judge:
             examples = examples[rated_places(examples)]
         if examples is None or len(examples) == 0:
             return cls(None, rates)
+        if not rates:
+            most = min(most, max(SCORES_JUDGED // len(training.catalogue), FEWEST_JUDGED))
         if len(examples) > most:
             examples = examples[np.linspace(0, len(examples) - 1, most).astype(np.int64)]
         return cls(examples, rates)

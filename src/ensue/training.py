@@ -99,6 +99,12 @@ class Trainer:
         self.answers = rating_facts(self.sequences.rating) if model.rates or both else {}
         self.answers = {BESIDE: self.answers} if both else self.answers
         self.judge = Judge.of(training, model.validation_targets, model.rates)
+        asked = 0 if self.judge.examples is None else len(self.judge.examples)
+        if 0 < asked < min(len(training.validation or ()), model.validation_targets) and not model.rates:
+            items = len(training.catalogue)
+            conditions.progress.say(
+                f"{model.name}: epochs are judged by {asked:,} targets, since each ranks {items:,} items"
+            )
         if model.rates and training.validation is not None and self.judge.examples is None:
             conditions.progress.say(
                 f"{model.name}: no known item of the validation part was rated, so all epochs are trained"
