@@ -140,6 +140,14 @@ def test_one_question_is_answered_by_it_where_that_is_asked_for(
     assert len(small.scoring.carried) == (0 if most is None else len(states or ()))
 
 
+def test_a_model_without_layers_has_nothing_to_say(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = EventLog.of(pl.DataFrame({"user": ["u"] * 6, "item": list("ABCABC")}))
+    folder = artifacts.save(model_of("markov").fit(Training.of(log)), tmp_path / "markov")
+    with caplog.at_level(logging.WARNING):
+        loaded(folder, "int8", CarriedStates(10**6))
+    assert caplog.records == []
+
+
 def test_a_model_that_has_none_says_so(folders: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = loaded(folders["gru"], "int8", CarriedStates(10**6))

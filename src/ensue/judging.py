@@ -46,21 +46,28 @@ class Judge:
     ended: bool = False
 
     @classmethod
-    def of(cls, training: Training, most: int, rates: bool) -> Judge:
+    def of(
+        cls, training: Training, most: int, rates: bool, say: Callable[[str], None] = lambda text: None
+    ) -> Judge:
         """Judges all validation examples (the rated ones), or evenly spread ones if there are more.
 
         Args:
             training: with the examples, if any.
             most: how many are judged; fewer where they would need more than `SCORES_JUDGED`.
             rates: whether ratings are learnt.
+            say: is told where nothing can be judged, or less than was asked for.
         """
-        examples = training.validation
+        examples, items = training.validation, len(training.catalogue)
         if examples is not None and rates:
             examples = examples[rated_places(examples)]
+            if len(examples) == 0:
+                say("no known item of the validation part was rated, so all epochs are trained")
         if examples is None or len(examples) == 0:
             return cls(None, rates)
-        if not rates:
-            most = min(most, max(SCORES_JUDGED // len(training.catalogue), FEWEST_JUDGED))
+        fewer = most if rates else max(SCORES_JUDGED // items, FEWEST_JUDGED)
+        if fewer < min(most, len(examples)):
+            say(f"epochs are judged by {fewer:,} targets, since each ranks {items:,} items")
+        most = min(most, fewer)
         if len(examples) > most:
             examples = examples[np.linspace(0, len(examples) - 1, most).astype(np.int64)]
         return cls(examples, rates)

@@ -98,17 +98,7 @@ class Trainer:
         self.horizon = conditions.horizon or model.epochs * sum(1 for _ in self.plan(0))
         self.answers = rating_facts(self.sequences.rating) if model.rates or both else {}
         self.answers = {BESIDE: self.answers} if both else self.answers
-        self.judge = Judge.of(training, model.validation_targets, model.rates)
-        asked = 0 if self.judge.examples is None else len(self.judge.examples)
-        if 0 < asked < min(len(training.validation or ()), model.validation_targets) and not model.rates:
-            items = len(training.catalogue)
-            conditions.progress.say(
-                f"{model.name}: epochs are judged by {asked:,} targets, since each ranks {items:,} items"
-            )
-        if model.rates and training.validation is not None and self.judge.examples is None:
-            conditions.progress.say(
-                f"{model.name}: no known item of the validation part was rated, so all epochs are trained"
-            )
+        self.judge = Judge.of(training, model.validation_targets, model.rates, self._say)
         self.data = feed.fingerprint(self.judge.examples)
         self.epoch, self.place, self.count = 0, 0, 0
         self.total = torch.zeros((), device=device)
@@ -119,6 +109,10 @@ class Trainer:
         """The step from which this process goes on."""
         self.began = self.kept = time.monotonic()
         """When training began, and when its state was last kept."""
+
+    def _say(self, text: str) -> None:
+        """Tells whoever follows, under the model's name."""
+        self.conditions.progress.say(f"{self.model.name}: {text}")
 
     def fit(self) -> Recommender:
         """Trains until the epochs, the patience, the steps or the minutes are used up.
@@ -205,9 +199,7 @@ class Trainer:
         if stopped or late:
             self._keep()
         if stopped:
-            self.conditions.progress.say(
-                f"{self.model.name}: stopped after step {self.learner.step:,}; the same command goes on from there"
-            )
+            self._say(f"stopped after step {self.learner.step:,}; the same command goes on from there")
             raise KeyboardInterrupt
 
     def _judged(self) -> None:
@@ -276,8 +268,8 @@ class Trainer:
             seen = self.training.exclude_seen
             scores = weighed(scoring.plain, prior.leaning(), self.judge.examples, seen, SELECT)
             best = max(scores, key=lambda weight: (scores[weight], -weight))
-            self.conditions.progress.say(
-                f"{self.model.name}: the prior beside it counts {best:g} times: {SELECT} on validation is "
+            self._say(
+                f"the prior beside it counts {best:g} times: {SELECT} on validation is "
                 f"{scores[best]:.4f}, and {scores[0.0]:.4f} without it"
             )
         (best,) = self.team.told(best)
@@ -310,8 +302,8 @@ class Trainer:
         (fits,) = (int(said) for said in self.team.told(fits))
         if fits < self.horizon:
             if fits < 0.95 * self.horizon:
-                self.conditions.progress.say(
-                    f"{self.model.name}: the learning rate falls over {fits:,} steps, not {self.horizon:,}: "
+                self._say(
+                    f"the learning rate falls over {fits:,} steps, not {self.horizon:,}: "
                     f"that is what fits into {spoken(self.conditions.max_minutes)} at {spent / made:.3f} s a step"
                 )
             self.horizon = max(fits, 1)

@@ -34,8 +34,8 @@ NEW = "new event"
 KEPT_EACH = 20
 """Kept sequences of others, at most, for each one with new events, that a network learns from again."""
 
-ALONE = 0.25
-"""Of a network's learning rate, the share that it goes on with where no histories were kept, lest it forgets."""
+RATE, ALONE = "learning_rate", 0.25
+"""The setting of a network, and the share of it that it goes on with where no histories were kept, lest it forgets."""
 
 FEWEST = 30
 """Held out events below which nothing is found out by them: a network then learns for a fixed number of steps."""
@@ -120,9 +120,12 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     log = Shape.learnt(sequences).apply(log, conditions.progress.say)
     objective = Objective.learnt(learnt)
     log = objective.heard(log)
-    model = model_of(said["model"], **said["settings"])
     new = _later(log, learnt.get("until"))
     kept = _kept(place) if by == "user" else None
+    settings = dict(said["settings"])
+    if kept is None and RATE in settings:
+        settings[RATE] *= ALONE
+    model = model_of(said["model"], **settings)
     if kept is None and not model.goes_on:
         raise ModelError(
             f"{model.name} counts events, and none of before were kept beside it: fit it anew on all of them, or "
@@ -142,8 +145,6 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     if past is not None and getattr(model, "prior", "none") != "none":
         counted = _counted_only(past, whole, catalogue)
     seen = said["exclude_seen"]
-    if kept is None:
-        model = replace(model, learning_rate=ALONE * model.learning_rate)  # type: ignore[call-arg, attr-defined]
     fitted = _gone_on(model, parts, whole, catalogue, by, seen, conditions, counted, objective)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
     facts = {**fitted.facts, "learnt": now, "updated_from": said["facts"].get("learnt")}

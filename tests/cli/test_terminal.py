@@ -13,9 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from ensue.cli import progress, terminal
+from ensue.cli import MEMORY, progress, settle, terminal
 
 ENSUE = [sys.executable, "-m", "ensue"]
+
+
+def test_a_command_gives_memory_back_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"OMP_WAIT_POLICY": "ACTIVE"})
+    settle()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert {name: os.environ[name] for name in MEMORY} == MEMORY
+    own = dict.fromkeys(MEMORY, "own")
+    monkeypatch.setattr(os, "environ", dict(own))
+    settle()
+    assert {name: os.environ[name] for name in MEMORY} == own
 
 
 def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -173,7 +173,7 @@ def _loaded(
             continue
         if artifacts.describe(place) != description:
             continue
-        if layers == "int8" and name == artifacts.STEPS:
+        if layers == "int8" and name == artifacts.STEPS and isinstance(recommender.scoring, GraphScoring):
             told.warning(
                 "%s has no %s, so its layers are computed in fp32", recommender.model, artifacts.SMALL
             )
