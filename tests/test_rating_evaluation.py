@@ -13,10 +13,12 @@ import polars as pl
 import pytest
 
 import ensue
+from ensue import judging
 from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError, DataError, QueryError
 from ensue.events.log import EventLog
 from ensue.expected_ratings import BOTH, GLOBAL, HISTORY, ITEM, NAMES, Biases, answers_ratings, rating_facts
+from ensue.judging import Judge
 from ensue.model import Conditions, Model, Training, model_of, refit
 from ensue.ranking import Parts, Recommender, Scores
 from ensue.rating_evaluation import METRICS, RatingEvaluation, evaluate_ratings
@@ -400,6 +402,19 @@ def test_a_refit_goes_as_far_and_still_says_that_it_rates(rated: Split, fitted: 
     mean = rated.before_test.frame["rating"].cast(pl.Float32).cast(pl.Float64).mean()
     assert again.facts["mean_rating"] == pytest.approx(mean)
     assert again.facts["mean_rating"] != fitted.facts["mean_rating"]
+
+
+def test_ratings_are_judged_by_as_many_targets_however_many_items_there_are(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One score is one rating: nothing is ranked."""
+    whole = Judge.of(training, 5000, rates=True).examples
+    monkeypatch.setattr(judging, "SCORES_JUDGED", 1)
+    monkeypatch.setattr(judging, "FEWEST_JUDGED", 1)
+    found = Judge.of(training, 5000, rates=True).examples
+    assert whole is not None
+    assert found is not None
+    assert len(found) == len(whole) > 1
 
 
 def test_only_rated_known_targets_are_validated_and_without_any_all_epochs_are_trained(

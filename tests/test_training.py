@@ -221,19 +221,22 @@ def test_validation_ranks_evenly_spread_targets(validated: Training) -> None:
 def test_a_large_catalogue_is_judged_by_fewer_targets_and_that_is_said(
     validated: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty targets of ten items are 400 scores; a hundred are enough for ten, and five are judged in any case."""
+    """As many targets as the scores allow, each of all items, five in any case; of all of them nothing is said."""
     assert validated.validation is not None
     every = len(validated.validation)
     items = len(validated.catalogue)
 
-    def judged(most: int) -> int:
-        return len(Judge.of(validated, most, rates=False).examples or ())
-
-    assert judged(5000) == every > 10
-    monkeypatch.setattr(judging, "FEWEST_JUDGED", 5)
-    monkeypatch.setattr(judging, "SCORES_JUDGED", 10 * items)
-    assert (judged(5000), judged(7)) == (10, 7)
     heard: list[str] = []
+
+    def judged(most: int) -> int:
+        return len(Judge.of(validated, most, rates=False, say=heard.append).examples or ())
+
+    monkeypatch.setattr(judging, "FEWEST_JUDGED", 5)
+    monkeypatch.setattr(judging, "SCORES_JUDGED", every * items)
+    assert (judged(5000), judged(12), heard) == (every, 12, [])
+    monkeypatch.setattr(judging, "SCORES_JUDGED", 10 * items)
+    assert (judged(5000), judged(7), len(heard)) == (10, 7, 1)
+    heard.clear()
 
     class Hears(Silent):
         def say(self, text: str) -> None:
