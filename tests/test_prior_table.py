@@ -151,6 +151,28 @@ def test_blocks_of_any_size_answer_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert pieces.tolist() == whole.tolist()
 
 
+@given(
+    st.lists(st.lists(st.integers(0, N - 1), max_size=9), min_size=1, max_size=4),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_one_history_is_told_the_same_as_among_others(
+    histories: list[list[int]], hides: int, few: bool
+) -> None:
+    """To the last bit, whether it is asked about by itself or not, and however many items there are."""
+    counted = Transitions.counted(sequences_of([*ROWS, [1, 0, 4], [2, 1, 3]]), 2, 3, 0.3, 3)
+    leaning = Leaning(replace(counted, hides=hides), 0.7, 20.0)
+    queries = Queries.of(histories, N)
+    whole, alone = (np.zeros((len(queries), N), dtype=np.float32) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ensue.prior_table.FEW_ITEMS", 0)
+        leaning.add(whole, queries)
+        patched.setattr("ensue.prior_table.FEW_ITEMS", N if few else N - 1)
+        for place in range(len(queries)):
+            leaning.add(alone[place : place + 1], queries[place : place + 1])
+    assert alone.tolist() == whole.tolist()
+
+
 def test_new_items_have_no_mass_and_change_none() -> None:
     table = Transitions.counted(sequences_of(ROWS), 2, 2, 0.5, 3)
     longer = table.extended(2)

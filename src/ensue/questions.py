@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -14,7 +14,7 @@ import polars as pl
 from ensue.batching import Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import QueryError
-from ensue.events.log import TIME
+from ensue.moments import microseconds
 from ensue.sequences import MISSING_TIME, Queries
 
 
@@ -112,11 +112,10 @@ def _times(questions: Sequence[Question], events: Any) -> Any:
 def _microseconds(times: list[datetime | None]) -> Any:
     """`[n]` int64 microseconds, `MISSING_TIME` for None."""
     try:
-        zoned = [t if t is None or t.tzinfo is not None else t.replace(tzinfo=UTC) for t in times]
-        series = pl.Series("time", zoned, dtype=TIME)
-    except (TypeError, AttributeError, pl.exceptions.PolarsError) as fault:
+        counted = [MISSING_TIME if time is None else microseconds(time) for time in times]
+    except (TypeError, AttributeError) as fault:
         raise QueryError("times must be datetimes, one for each event of the history.") from fault
-    return series.dt.epoch("us").fill_null(MISSING_TIME).to_numpy().astype(np.int64)
+    return np.array(counted, dtype=np.int64)
 
 
 def _ratings(questions: Sequence[Question], events: Any) -> Any:

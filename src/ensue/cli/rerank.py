@@ -171,16 +171,17 @@ def _shown(lists: str, events: str | None, known: str, columns: list[str] | None
 
 def _later(shown: Shown, reranker: Reranker) -> tuple[Shown, list[str]]:
     """The lists of sessions that the re-ranker has not learnt from, as far as times tell."""
-    from datetime import UTC, datetime, timedelta
+    from datetime import datetime
 
     from ensue.errors import DataError
+    from ensue.moments import microseconds
 
     until = reranker.facts.get("until")
     if until is None:
         return shown, [
             "the re-ranker does not say until when it has learnt: these lists may be among what it has"
         ]
-    cut = (datetime.fromisoformat(str(until)) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    cut = microseconds(datetime.fromisoformat(str(until)))
     kept = shown.begins >= cut
     if not kept.any():
         raise DataError(

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import polars as pl
 
 from ensue.asked import question_of
 from ensue.errors import QueryError, nearest
+from ensue.moments import microseconds
 from ensue.questions import Question
 from ensue.reranking.shown import MOST_CANDIDATES, NONE, Events, Shown
 from ensue.sequences import MISSING_TIME
@@ -24,8 +25,6 @@ KEYS = ("candidates", "shown")
 OF_CANDIDATE = ("item", "score", "price")
 LARGEST = 16 * 2**20
 """Letters of a request that are read."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -157,8 +156,4 @@ def _refused(word: str) -> None:
 
 def _moment(value: datetime | None) -> int:
     """Microseconds since 1970 UTC, `MISSING_TIME` for none."""
-    if value is None:
-        return MISSING_TIME
-    there = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    gone = there - EPOCH
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
+    return MISSING_TIME if value is None else microseconds(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from ensue.errors import DataError, QueryError
+from ensue.moments import moment
 from ensue.questions import Question
 from ensue.serving.events import time_of
 from ensue.serving.problems import Problem
@@ -16,7 +17,6 @@ from ensue.serving.settings import Bounds
 from ensue.serving.state import Store
 
 DEFAULT_K = 10
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,11 @@ def _given(history: list[str | Step], user: str | None, at: datetime | None) -> 
     ratings = [step.rating for step in steps]
     columns: dict[str, list[Any]] = {}
     for place, step in enumerate(steps):
-        own = dict(step.context) if step.context else {}
-        for name, value in (own | ({"event": step.event} if step.event is not None else {})).items():
-            columns.setdefault(name, [None] * len(steps))[place] = value
+        if step.event is not None:
+            columns.setdefault("event", [None] * len(steps))[place] = step.event
+        for name, value in step.context.items():
+            if name != "event" or step.event is None:
+                columns.setdefault(name, [None] * len(steps))[place] = value
     return Question(
         [step.item for step in steps],
         user,
@@ -93,7 +95,7 @@ def _given(history: list[str | Step], user: str | None, at: datetime | None) -> 
 
 def _moment(value: str | int | float) -> datetime:
     try:
-        return EPOCH + timedelta(microseconds=time_of(value) or 0)
+        return moment(time_of(value) or 0)
     except (DataError, OverflowError) as fault:
         raise QueryError(f"A {fault}") from None
 

@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeGuard
 
 from ensue.errors import DataError, nearest
 from ensue.events.columns import usual
+from ensue.moments import microseconds
 
 Value = str | int | float | bool | None
 
@@ -30,7 +31,6 @@ FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """Microseconds at both ends of the years 1 to 9999, which is all that a calendar shows."""
 
 _SHOWN_FAULTS = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_UNIT = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 """A number below 1e11 is seconds, below 1e14 milliseconds, below 1e17 microseconds, as in a log."""
 
@@ -148,19 +148,19 @@ def time_of(value: object) -> int | None:
         try:
             if text[4:5] != "-" or len(text) > MOST_NAME:
                 raise ValueError
-            written = datetime.fromisoformat(text)
-            zoned = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-            return (zoned - _EPOCH) // timedelta(microseconds=1)
+            return microseconds(datetime.fromisoformat(text))
         except ValueError:
             raise DataError(
                 f'time is {_shown(value)}, and must be ISO text such as "2024-01-31T08:00Z", or a number of seconds.'
             ) from None
-    if not isinstance(value, int | float) or not _is_number(value):
+    if not _is_number(value):
         raise DataError(f"time is {_kind(value)}, and must be ISO text, a number of seconds, or null.")
-    for below, microseconds in _PER_UNIT:
+    for below, microseconds_each in _PER_UNIT:
         if abs(value) < below:
+            if isinstance(value, int):
+                return value * microseconds_each
             whole = math.trunc(value)
-            return whole * microseconds + round((value - whole) * microseconds)
+            return whole * microseconds_each + round((value - whole) * microseconds_each)
     raise DataError(f"time is {_shown(value)}, and must lie in the years 1 to 9999: send seconds since 1970.")
 
 
@@ -207,11 +207,11 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a finite number that 64 bits can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) < 2**63 and not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _kind(value: object) -> str:

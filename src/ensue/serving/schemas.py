@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Text = Annotated[str, Field(max_length=512)]
 Value = str | int | float | bool | None
+Moment = Annotated[str | int | float | None, Field(union_mode="left_to_right")]
+"""When: to try its kinds one after the other takes a third of the time that it takes to weigh them against each other,
+and in strict mode no value is of two of them."""
 
 MOST_RULES = 50
 MOST_IDS = 10_000
@@ -24,10 +27,13 @@ class Step(Asked):
     """One event of a history that comes with a request."""
 
     item: Id
-    time: str | int | float | None = None
+    time: Moment = None
     rating: Annotated[float | None, Field(allow_inf_nan=False)] = None
     event: Text | None = None
-    context: Annotated[dict[Annotated[str, Field(max_length=64)], Value], Field(max_length=32)] = {}
+    context: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Value], Field(max_length=32, default_factory=dict)
+    ]
+    """Made for each: to copy one that is given takes twice as long as all the rest of an event."""
 
 
 class Who(Asked):
@@ -36,7 +42,7 @@ class Who(Asked):
     user: Id | None = Field(default=None, examples=["u1"])
     session: Id | None = None
     history: Annotated[list[Id | Step] | None, Field(max_length=MOST_IDS)] = None
-    at: str | int | float | None = None
+    at: Moment = None
 
     @model_validator(mode="after")
     def _one(self) -> Who:

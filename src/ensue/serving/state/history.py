@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ensue.encodings import CALENDAR
 from ensue.inputs import GAP, RATING, TIME, WAIT
+from ensue.moments import moment
 from ensue.questions import Question
 from ensue.sequences import MISSING_TIME
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset((TIME, GAP, WAIT, *CALENDAR))
 """What a model reads of when events happened."""
 TYPE = "event"
@@ -64,10 +64,7 @@ class History:
     @property
     def times(self) -> list[datetime | None]:
         """When each event happened, None for what an order-only log has kept."""
-        return [
-            None if row.time == MISSING_TIME else _EPOCH + timedelta(microseconds=row.time)
-            for row in self.rows
-        ]
+        return [None if row.time == MISSING_TIME else moment(row.time) for row in self.rows]
 
     @property
     def last_session(self) -> History:
