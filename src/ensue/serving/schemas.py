@@ -30,9 +30,7 @@ class Step(Asked):
     time: Moment = None
     rating: Annotated[float | None, Field(allow_inf_nan=False)] = None
     event: Text | None = None
-    context: Annotated[
-        dict[Annotated[str, Field(max_length=64)], Value], Field(max_length=32, default_factory=dict)
-    ]
+    context: dict[Annotated[str, Field(max_length=64)], Value] = Field(max_length=32, default_factory=dict)
     """Made for each: to copy one that is given takes twice as long as all the rest of an event."""
 
 
