@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 
+from ensue.aiming import Aiming
 from ensue.augment import augmentation_of
 from ensue.batching import Stretches, windows
 from ensue.contrast import Contrast, Contrasting
@@ -15,7 +16,7 @@ from ensue.errors import ConfigError
 from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.feeding import Augmenting, Feed
-from ensue.inputs import Inputs
+from ensue.inputs import Inputs, waits
 from ensue.losses.contrastive import InfoNCE
 from ensue.model import Conditions, Training, model_of
 from ensue.network import Batch, Network
@@ -96,6 +97,33 @@ def test_other_columns_and_users_stay_with_their_events(numbered: Training, choi
         assert (batch.later_rating.numpy()[known] == place[later.numpy()[known]]).all()
         assert np.isnan(batch.later_rating.numpy()[~known]).all()
         assert batch.fields["user"].tolist() == (stands[:, 0] >= 9).astype(int).tolist()
+
+
+@pytest.mark.parametrize("choices", [(), ("crop",)])
+def test_all_that_is_told_of_a_target_is_of_one_event(numbered: Training, choices: tuple[str, ...]) -> None:
+    """Item, rating and time of an event are its number, and so is the wait until it."""
+    sequences = numbered.sequences
+    inputs = Inputs.fit(sequences, ("gap", "wait"), 20, True)
+    augmenting = Augmenting(tuple(map(augmentation_of, choices)), 1.0)
+    feed = Feed(sequences, inputs, CPU, augmenting, ratings=True, aiming=Aiming(4, 1.0))
+    feed.begin(np.random.default_rng(3))
+    starts = sequences.offsets[:-1]
+    number = np.array([int(item[1:]) for item in numbered.catalogue.ids] + [-1])
+    distances = set()
+    for _ in range(20):
+        batch = feed.batch(Stretches(starts, sequences.offsets[1:] - 1))
+        assert batch.later is not None
+        assert batch.later_rating is not None
+        now, later = number[batch.items.numpy()], number[batch.later.numpy()]
+        held = later >= 0
+        assert (held == (now >= 0)).all()
+        assert batch.later_rating.numpy()[held].tolist() == later[held].tolist()
+        told = batch.fields["wait"].numpy()
+        expected = waits(later * 1_000_000, now * 1_000_000)
+        assert ((told == expected) | (told == 32))[held].all()
+        assert (told[held] != 32).mean() > 0.5
+        distances |= set((later - now)[held].tolist())
+    assert distances == {1, 2, 3, 4}
 
 
 def test_the_second_loss_is_added_by_its_weight(training: Training) -> None:

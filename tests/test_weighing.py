@@ -59,11 +59,12 @@ def small(**settings: Any) -> NeuralModel:
 
 
 @pytest.mark.parametrize("seen", [True, False])
-@pytest.mark.parametrize("most", [3000, 7])
+@pytest.mark.parametrize("most", [25_000_000, 7])
 def test_each_weight_scores_what_evaluation_says(
     training: Training, seen: bool, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ensue.weighing.MOST", most)
+    monkeypatch.setattr("ensue.weighing.SCORES", 12 * most)
+    monkeypatch.setattr("ensue.weighing.FEWEST", 1)
     monkeypatch.setattr("ensue.weighing.AT_ONCE", 50)
     fitted = small(prior="beside").fit(training)
     scoring = fitted.scoring

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ensue.aiming import NEXT, Aiming
 from ensue.augment import Augmentation, Ragged, one_of, similar_items
-from ensue.batching import Ints, Items, Stretches, pad, ranges
+from ensue.batching import Ints, Items, Stretches, Value, pad, ranges
 from ensue.errors import ConfigError
 from ensue.examples import Examples
 from ensue.inputs import GAPS, TIME, USER, WAIT, Arrays, Inputs, waits
@@ -37,6 +38,28 @@ class Augmenting:
     share: float = 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Where the targets of some rows stand.
+
+    Attributes:
+        starts: `[B]` first input of each row.
+        ends: `[B]` after its last input.
+        places: as `Aiming.places` gives them; None is one place after each input.
+    """
+
+    starts: Ints
+    ends: Ints
+    places: Ints | None
+
+    def of(self, values: NDArray[Value], padding: Any) -> NDArray[Value]:
+        """`[B, T]` what a flat array holds of them, right-padded."""
+        if self.places is None:
+            return pad(values, self.starts + 1, self.ends + 1, padding)
+        offsets = np.append(0, np.cumsum(self.ends - self.starts))
+        return pad(values[self.places], offsets[:-1], offsets[1:], padding)
+
+
 class Feed:
     """Makes the batches of one fit.
 
@@ -47,6 +70,7 @@ class Feed:
         augmenting: what is done to rows first.
         ratings: whether ratings are trained.
         prior: tables of these sequences, of which batches say what they ask; None asks nothing.
+        aiming: which later event each step is asked for.
     """
 
     def __init__(
@@ -57,8 +81,10 @@ class Feed:
         augmenting: Augmenting = Augmenting(),
         ratings: bool = False,
         prior: Transitions | None = None,
+        aiming: Aiming = NEXT,
     ) -> None:
         self.sequences, self.inputs, self.device, self.augmenting = sequences, inputs, device, augmenting
+        self.aiming = aiming
         self.flat = inputs.flat(sequences)
         self.users = inputs.rows(sequences.users, len(sequences)) if USER in inputs.reads else None
         self.ratings = sequences.rating if ratings else None
@@ -128,17 +154,19 @@ class Feed:
 
     def _plain(self, stretches: Stretches) -> Batch:
         n, starts, ends = self.sequences.n_items, stretches.starts, stretches.ends
+        limits = self.sequences.offsets[self._sequence(starts) + 1]
+        sought = Targets(starts, ends, self.aiming.places(starts, ends, limits, self.rng))
         items = pad(self.sequences.items, starts, ends, n)
-        later = pad(self.sequences.items, starts + 1, ends + 1, n)
+        later = sought.of(self.sequences.items, n)
         fresh = None if stretches.fresh is None else torch.from_numpy(stretches.fresh).to(self.device)
-        arrays = self._read(self.flat, starts, ends)
+        arrays = self._read(self.flat, starts, ends, sought)
         batch = self._tensors(items, later, arrays, starts, fresh)
         if self.prior is not None:
             begins = self.sequences.offsets[self._sequence(starts)]
             batch = self._asking(batch, self.prior, self.sequences.items, (begins, starts, ends), starts)
         if self.weights is not None:
-            batch = self._weighed(batch, self.weights, starts + 1, ends + 1)
-        return batch if self.ratings is None else self._rated(batch, self.ratings, starts + 1, ends + 1)
+            batch = self._weighed(batch, self.weights, sought)
+        return batch if self.ratings is None else self._rated(batch, self.ratings, sought)
 
     def _mixed(self, plain: Stretches, view: Ragged, begun: Ints) -> Batch:
         """Rows as they are, and after them rows of a view: inputs are all events but the last."""
@@ -159,19 +187,22 @@ class Feed:
         """A batch of stretches of a view; a masked event is read as no item."""
         n = self.sequences.n_items
         items = pad(np.where(view.masked, np.int32(n), view.items), starts, ends, n)
-        after = pad(view.items, starts + 1, ends + 1, n) if later else None
+        sought = (
+            Targets(starts, ends, self.aiming.places(starts, ends, ends + 1, self.rng)) if later else None
+        )
+        after = None if sought is None else sought.of(view.items, n)
         flat = {name: values[view.places] for name, values in self.flat.items()}
-        batch = self._tensors(items, after, self._read(flat, starts, ends, later), begun)
+        batch = self._tensors(items, after, self._read(flat, starts, ends, sought), begun)
         if self.prior is not None and later:
             shown = np.where(view.masked, np.int32(n), view.items)
             batch = self._asking(batch, self.prior, shown, (starts, starts, ends), begun)
-        if self.weights is not None and later:
-            batch = self._weighed(batch, self.weights[view.places], starts + 1, ends + 1)
-        if self.ratings is None or not later:
+        if self.weights is not None and sought is not None:
+            batch = self._weighed(batch, self.weights[view.places], sought)
+        if self.ratings is None or sought is None:
             return batch
-        return self._rated(batch, self.ratings[view.places], starts + 1, ends + 1)
+        return self._rated(batch, self.ratings[view.places], sought)
 
-    def _read(self, flat: Arrays, starts: Ints, ends: Ints, later: bool = True) -> Arrays:
+    def _read(self, flat: Arrays, starts: Ints, ends: Ints, sought: Targets | None) -> Arrays:
         """What is read of some stretches, all but the user: each question is asked when its target happened.
 
         A share of the waits is not told, nor is that of a target which a view has put before what it comes after.
@@ -179,15 +210,15 @@ class Feed:
         Args:
             flat: the columns that the stretches lie in.
             starts: `[B]` first input of each.
-            ends: `[B]` after the last input, where the last target stands.
-            later: whether there are targets; without, each row is asked once, at a time that is not known.
+            ends: `[B]` after the last input.
+            sought: the targets; without, each row is asked once, at a time that is not known.
         """
         found = self.inputs.padded(flat, starts, ends)
         if not self.inputs.when_asked:
             return found
-        if not later:
+        if sought is None:
             return found | {WAIT: np.full((len(starts), 1), GAPS, dtype=np.int64)}
-        now, then = (pad(flat[TIME], starts + step, ends + step, MISSING_TIME) for step in (0, 1))
+        now, then = pad(flat[TIME], starts, ends, MISSING_TIME), sought.of(flat[TIME], MISSING_TIME)
         told = (then >= now) & (self.rng.random(now.shape) >= UNTOLD)
         return found | {WAIT: np.where(told, waits(then, now), GAPS)}
 
@@ -223,14 +254,14 @@ class Feed:
         found: Ints = np.searchsorted(self.sequences.offsets, places, side="right") - 1
         return found
 
-    def _rated(self, batch: Batch, ratings: NDArray[np.float32], starts: Ints, ends: Ints) -> Batch:
+    def _rated(self, batch: Batch, ratings: NDArray[np.float32], sought: Targets) -> Batch:
         """The batch with the ratings of the items that came next."""
-        padded = torch.from_numpy(pad(ratings, starts, ends, np.nan)).to(self.device)
+        padded = torch.from_numpy(sought.of(ratings, np.nan)).to(self.device)
         return replace(batch, later_rating=padded)
 
-    def _weighed(self, batch: Batch, weights: NDArray[np.float32], starts: Ints, ends: Ints) -> Batch:
+    def _weighed(self, batch: Batch, weights: NDArray[np.float32], sought: Targets) -> Batch:
         """The batch with how much the items that came next count as targets; what counts nothing is not trained."""
-        padded = pad(weights, starts, ends, 0.0)
+        padded = sought.of(weights, 0.0)
         trained = torch.from_numpy(np.flatnonzero(padded)).to(self.device)
         return replace(batch, weights=torch.from_numpy(padded).to(self.device), trained=trained)
 

@@ -21,7 +21,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-    ("width validation_targets", lambda value: value >= 1, "must be at least 1"),
+    ("width validation_targets ahead", lambda value: value >= 1, "must be at least 1"),
     (
         "length epochs patience batch_tokens prior_window prior_last",
         lambda value: value >= 0,
@@ -32,7 +32,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("prior_weight", lambda value: not value or 0 < value < np.inf, "must not be negative"),
     ("prior_top", lambda value: value >= 0, "must be at least 1, or 0 for all"),
     ("prior_folds", lambda value: value >= 2, "must be at least 2"),
-    ("augment_share", lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
+    ("augment_share ahead_share", lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
     ("temperature weight_decay", lambda value: value >= 0, "must not be negative"),
     ("learning_rate clip", lambda value: value > 0, "must be above 0"),
 )
@@ -59,6 +59,10 @@ def settings_faults(model: Any, features: Sequence[str]) -> list[str]:
     if model.item_start != "drawn" and model.item_vectors == "hashed":
         faults.append(
             f"item_start='{model.item_start}' needs a vector for each item, and hashed ones have none"
+        )
+    if model.ahead > 1 and not model.causal:
+        faults.append(
+            f"ahead={model.ahead} is for networks that read left to right, and this one does not: leave it out"
         )
     if WAIT in model.inputs:
         faults.append(f"'{WAIT}' is no input of an event: take asked='{WAIT}' for that of the question")

@@ -72,6 +72,8 @@ class NeuralModel(Model):
         augment: names of augmentations, or tables with their names and settings; a training row that is augmented draws
             one of them.
         augment_share: of the rows that are, where there are augmentations.
+        ahead: how many events ahead a target of training may lie; 1 asks for the next one alone. See `ensue.aiming`.
+        ahead_share: of the targets that are drawn among so many next ones, the nearer the likelier.
         contrast: settings of a second loss over views of every row (`weight`, `views`, `temperature`, `cosine`).
         prior: what the last items have been followed by, as the model `rules` counts it, added to the logits:
             "rules" learns how much, inside the softmax of training; "beside" trains without it, and takes the weight
@@ -121,6 +123,8 @@ class NeuralModel(Model):
     personal: str = "none"
     augment: tuple[str | Mapping[str, Any], ...] = ()
     augment_share: float = 0.5
+    ahead: int = 1
+    ahead_share: float = 0.5
     contrast: Mapping[str, Any] | None = None
     prior: str = "none"
     prior_weight: float | None = None

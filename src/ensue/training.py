@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ensue import checkpoints
+from ensue.aiming import Aiming
 from ensue.batching import Stretches, windows
 from ensue.checkpoints import Checkpoint
 from ensue.contrast import Contrasting, contrast_of
@@ -90,7 +91,8 @@ class Trainer:
         self.notes = domain.notes(model.name, model.features)
         inside = domain.prior if model.prior == "rules" else None
         both = weight_beside(model, training) > 0
-        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), model.rates or both, inside)
+        rated, aiming = model.rates or both, Aiming(model.ahead, model.ahead_share)
+        feed = Feed(self.sequences, self.inputs, device, model.augmenting(), rated, inside, aiming)
         self.starts, self.ends = windows(self.sequences.offsets, model.length)
         contrast = contrast_of(model.contrast)
         contrasting = None if contrast is None else Contrasting(contrast, feed, self.starts, self.ends)
@@ -261,12 +263,13 @@ class Trainer:
 
     def _weighed(self, prior: Prior, scoring: TorchScoring) -> dict[str, Any]:
         """The settings that a prior beside the network ends with: the weight that does best on validation."""
-        if prior.learnt or self.model.prior_weight is not None or self.judge.examples is None:
+        examples = self.training.validation
+        if prior.learnt or self.model.prior_weight is not None or not examples:
             return {}
         best = float(prior.alpha)
         if self.team.leads:
             seen = self.training.exclude_seen
-            scores = weighed(scoring.plain, prior.leaning(), self.judge.examples, seen, SELECT)
+            scores = weighed(scoring.plain, prior.leaning(), examples, seen, SELECT)
             best = max(scores, key=lambda weight: (scores[weight], -weight))
             self._say(
                 f"the prior beside it counts {best:g} times: {SELECT} on validation is "

@@ -73,6 +73,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "settings_of": {"parts": ("personal", "popular")},
     "id_dropout": {"features": ("kind",)},
     "augment_share": {"augment": ("crop",)},
+    "ahead_share": {"ahead": 5},
     "prior_weight": {"prior": "rules"},
     "prior_window": {"prior": "rules"},
     "prior_last": {"prior": "rules"},
