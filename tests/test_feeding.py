@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -101,8 +103,9 @@ def test_other_columns_and_users_stay_with_their_events(numbered: Training, choi
 
 @pytest.mark.parametrize("choices", [(), ("crop",)])
 def test_all_that_is_told_of_a_target_is_of_one_event(numbered: Training, choices: tuple[str, ...]) -> None:
-    """Item, rating and time of an event are its number, and so is the wait until it."""
-    sequences = numbered.sequences
+    """Item, rating, time and weight of an event are its number, or follow from it, and so does the wait until it."""
+    weight = np.arange(1, 18, dtype=np.float32)
+    sequences = replace(numbered.sequences, weight=weight)
     inputs = Inputs.fit(sequences, ("gap", "wait"), 20, True)
     augmenting = Augmenting(tuple(map(augmentation_of, choices)), 1.0)
     feed = Feed(sequences, inputs, CPU, augmenting, ratings=True, aiming=Aiming(4, 1.0))
@@ -117,6 +120,10 @@ def test_all_that_is_told_of_a_target_is_of_one_event(numbered: Training, choice
         now, later = number[batch.items.numpy()], number[batch.later.numpy()]
         held = later >= 0
         assert (held == (now >= 0)).all()
+        assert later[0].max() < 9 <= later[1][held[1]].min()  # nobody is asked for another's events
+        assert batch.weights is not None
+        even = batch.weights.numpy()[held] / weight[later[held]]
+        np.testing.assert_allclose(even, even[0], rtol=1e-5)
         assert batch.later_rating.numpy()[held].tolist() == later[held].tolist()
         told = batch.fields["wait"].numpy()
         expected = waits(later * 1_000_000, now * 1_000_000)

@@ -160,7 +160,8 @@ def test_one_history_is_told_the_same_as_among_others(
     histories: list[list[int]], hides: int, few: bool
 ) -> None:
     """To the last bit, whether it is asked about by itself or not, and however many items there are."""
-    counted = Transitions.counted(sequences_of([*ROWS, [1, 0, 4], [2, 1, 3]]), 2, 3, 0.3, 3)
+    walked = [*ROWS, [1, 0, 4], [2, 1, 3], [0, 0, 1, 1], [2, 2, 3, 3, 4, 4]]  # each item may follow itself
+    counted = Transitions.counted(sequences_of(walked), 2, 3, 0.3, 3)
     leaning = Leaning(replace(counted, hides=hides), 0.7, 20.0)
     queries = Queries.of(histories, N)
     whole, alone = (np.zeros((len(queries), N), dtype=np.float32) for _ in range(2))

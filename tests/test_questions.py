@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -37,6 +38,22 @@ def test_columns_stay_beside_their_events_when_an_item_is_unknown() -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     queries, _ = queries_of([Question(["a"], times=[NOON.replace(tzinfo=None)], at=NOON)], CATALOGUE)
+    assert queries.time is not None
+    assert queries.at is not None
+    assert queries.time.tolist() == queries.at.tolist()
+
+
+@pytest.mark.skipif(
+    not hasattr(time, "tzset"), reason="this system cannot change its zone while a program runs"
+)
+def test_that_holds_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        queries, _ = queries_of([Question(["a"], times=[NOON.replace(tzinfo=None)], at=NOON)], CATALOGUE)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert queries.time is not None
     assert queries.at is not None
     assert queries.time.tolist() == queries.at.tolist()
