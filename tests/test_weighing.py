@@ -104,6 +104,18 @@ def test_the_best_weight_is_taken_and_kept_for_a_refit(parts: Split, training: T
     assert later.facts["prior"]["alpha"] == weight
 
 
+def test_each_epoch_is_judged_at_its_own_best_weight(training: Training) -> None:
+    """Of one that is given, at that one."""
+    scores = {}
+    for given in (*WEIGHTS, None):
+        facts = small(prior="beside", prior_weight=given, patience=9).fit(training).facts
+        scores[given] = [epoch["score"] for epoch in facts["history"]]
+    judged = scores.pop(None)
+    assert len(judged) == 2
+    assert judged == [pytest.approx(max(each), abs=1e-12) for each in zip(*scores.values(), strict=True)]
+    assert len({max(scores, key=lambda given: scores[given][epoch]) for epoch in (0, 1)} | {1.0}) > 1
+
+
 def test_without_validation_it_counts_once(training: Training) -> None:
     fitted = small(prior="beside").fit(replace(training, validation=None))
     assert fitted.facts["prior"]["alpha"] == 1.0

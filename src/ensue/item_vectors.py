@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ensue.errors import ModelError
+
 
 class ItemVectors(nn.Module, ABC):
     """Vectors of items: `[..., D]` for indices of any shape.
@@ -101,3 +103,21 @@ class HashedItems(ItemVectors):
         """`[..., D]` the vectors of some items."""
         first = nn.functional.embedding(items % self.buckets, self.remainders)
         return first + nn.functional.embedding(items // self.buckets, self.quotients)
+
+
+def grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of before in the shapes of now: tables of items get the rows that were drawn for new ones.
+
+    Raises:
+        ModelError: something other than the number of items has changed.
+    """
+    found = {}
+    for name, new in drawn.items():
+        old = weights.get(name)
+        if old is None or old.dim() != new.dim() or old.shape[1:] != new.shape[1:] or len(old) > len(new):
+            raise ModelError(
+                f"{model}: its {name} cannot take in new items (it was {None if old is None else tuple(old.shape)} and "
+                f"would be {tuple(new.shape)}): fit the model anew."
+            )
+        found[name] = torch.cat([old, new[len(old) :]]) if old.dim() else old
+    return found

@@ -21,9 +21,11 @@ from ensue.batching import Stretches, windows
 from ensue.checkpoints import Checkpoint
 from ensue.contrast import Contrasting, contrast_of
 from ensue.errors import ModelError
+from ensue.examples import Examples
 from ensue.expected_ratings import rating_facts
 from ensue.export import TorchScoring
 from ensue.feeding import Feed
+from ensue.item_vectors import grown
 from ensue.judging import SELECT, Judge
 from ensue.learning import Learner
 from ensue.model import Conditions, Training
@@ -85,7 +87,7 @@ class Trainer:
         domain = domain or model.domain(training)
         self.network = model.network(domain).to(device)
         if weights is not None:
-            self.network.load_state_dict(_grown(model.name, self.network.state_dict(), weights))
+            self.network.load_state_dict(grown(model.name, self.network.state_dict(), weights))
         self.goes_on = weights is not None
         self.inputs, self.features = domain.inputs, domain.features
         self.notes = domain.notes(model.name, model.features)
@@ -215,10 +217,7 @@ class Trainer:
         if self.team.leads:
             scoring = TorchScoring(self.network, self.inputs)
             self._check(scoring)
-            catalogue, seen = self.training.catalogue, self.training.exclude_seen
-            score = self.judge.measured(
-                Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
-            )
+            score = self._score(scoring)
             ended = self.judge.enough(self.conditions.stop, self.epoch, score)
         score, ended = self.team.told(score, ended)
         if self.history:
@@ -227,6 +226,27 @@ class Trainer:
         self.judge.ended = bool(ended)
         if own:
             load_parameters(self.network, own)
+
+    def _score(self, scoring: TorchScoring) -> float:
+        """What the network scores now; with a prior beside it that is to be weighed, at the best of its weights.
+
+        With one weight for all epochs, epochs would be chosen for how well they go with that one.
+        """
+        if self.judge.examples is not None and (beside := self._to_weigh()) is not None:
+            return max(self._by_weight(beside, scoring, self.judge.examples).values())
+        catalogue, seen = self.training.catalogue, self.training.exclude_seen
+        return self.judge.measured(
+            Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
+        )
+
+    def _to_weigh(self) -> Prior | None:
+        """The prior beside the network whose weight is to be found; None if there is none, or it is given."""
+        prior = self.network.prior
+        return None if prior is None or prior.learnt or self.model.prior_weight is not None else prior
+
+    def _by_weight(self, prior: Prior, scoring: TorchScoring, examples: Examples) -> dict[float, float]:
+        """What each weight scores."""
+        return weighed(scoring.plain, prior.leaning(), examples, self.training.exclude_seen, SELECT)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -255,21 +275,20 @@ class Trainer:
         self._check(scoring)
         name, settings = self.model.name, self.model.settings()
         if self.network.prior is not None:
-            settings |= self._weighed(self.network.prior, scoring)
+            settings |= self._weighed(scoring)
             facts["prior"] = self.network.prior.leaning().to_json()
         return Recommender(
             self.training.catalogue, scoring, name, settings, self.training.exclude_seen, facts
         )
 
-    def _weighed(self, prior: Prior, scoring: TorchScoring) -> dict[str, Any]:
+    def _weighed(self, scoring: TorchScoring) -> dict[str, Any]:
         """The settings that a prior beside the network ends with: the weight that does best on validation."""
-        examples = self.training.validation
-        if prior.learnt or self.model.prior_weight is not None or not examples:
+        examples, prior = self.training.validation, self._to_weigh()
+        if prior is None or not examples:
             return {}
         best = float(prior.alpha)
         if self.team.leads:
-            seen = self.training.exclude_seen
-            scores = weighed(scoring.plain, prior.leaning(), examples, seen, SELECT)
+            scores = self._by_weight(prior, scoring, examples)
             best = max(scores, key=lambda weight: (scores[weight], -weight))
             self._say(
                 f"the prior beside it counts {best:g} times: {SELECT} on validation is "
@@ -378,21 +397,3 @@ class Trainer:
         judge.state = found.group("best")
         within = f", {self.place} batches into the next" if self.place else ""
         progress.say(f"{self.model.name}: goes on after epoch {self.epoch} of an earlier run{within}")
-
-
-def _grown(model: str, drawn: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of before in the shapes of now: tables of items get the rows that were drawn for new ones.
-
-    Raises:
-        ModelError: something other than the number of items has changed.
-    """
-    found = {}
-    for name, new in drawn.items():
-        old = weights.get(name)
-        if old is None or old.dim() != new.dim() or old.shape[1:] != new.shape[1:] or len(old) > len(new):
-            raise ModelError(
-                f"{model}: its {name} cannot take in new items (it was {None if old is None else tuple(old.shape)} and "
-                f"would be {tuple(new.shape)}): fit the model anew."
-            )
-        found[name] = torch.cat([old, new[len(old) :]]) if old.dim() else old
-    return found
