@@ -8,7 +8,7 @@ import pytest
 
 from ensue.errors import ConfigError
 from ensue.model import model_of
-from ensue.presets import AHEAD, PLACED, PRESETS, preset
+from ensue.presets import PLACED, PRESETS, preset
 from ensue.sequences import Sequences
 
 
@@ -32,16 +32,10 @@ def test_a_preset_follows_the_length_of_histories(name: str, length: int, networ
     assert all(reason.startswith(f"preset {name}: ") for reason in found.reasons)
 
 
-def test_targets_of_short_histories_lie_ahead_and_those_of_long_ones_come_next() -> None:
-    assert preset("accurate", of_length(20)).settings["ahead"] == AHEAD > 1
-    assert "among the next 5" in preset("fast", of_length(20)).reasons[0]
-    assert "ahead" not in preset("accurate", of_length(100)).settings
-
-
-def test_accurate_learns_for_longer_and_remembers_more_of_long_histories() -> None:
-    for length, wider in ((20, 1), (100, 2)):
+def test_accurate_is_wider_and_learns_for_longer() -> None:
+    for length, width in ((20, "width"), (100, "hidden")):
         fast, accurate = (preset(name, of_length(length)) for name in PRESETS)
-        assert accurate.settings.get("hidden", 1) == wider * fast.settings.get("hidden", 1)
+        assert accurate.settings[width] == 2 * fast.settings[width]
         assert accurate.settings["epochs"] > fast.settings["epochs"]
         assert (fast.minutes, accurate.minutes) == (10, 60)
 

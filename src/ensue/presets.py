@@ -18,9 +18,6 @@ from ensue.suiting import SHORT
 
 PRESETS = ("fast", "accurate")
 
-AHEAD = 5
-"""How far ahead targets of short histories are drawn."""
-
 PLACED = 500_000
 """Up to so many items their vectors begin at what stands together: finding the directions takes a while beyond."""
 
@@ -82,18 +79,13 @@ def _long(accurate: bool) -> tuple[str, dict[str, Any], str]:
 
 
 def _short(accurate: bool) -> tuple[str, dict[str, Any], str]:
-    """For short ones: one look at a few events, much dropout, and targets a few events ahead.
-
-    There is little to learn each item from.
-    """
+    """For short ones: one look at a few events, and much dropout, since there is little to learn each item from."""
     settings = {
         "blocks": 1,
-        "width": 64,
-        "dropout": 0.5,
+        "width": 128 if accurate else 64,
+        "dropout": 0.6 if accurate else 0.5,
         "temperature": 0.05,
         "batch_tokens": 1024,
-        "ahead": AHEAD,
         "epochs": 20 if accurate else 12,
     }
-    what = f"a Transformer of one block with dropout 0.5, half of its targets among the next {AHEAD}"
-    return "transformer", settings, what
+    return "transformer", settings, f"a Transformer of one block with dropout {settings['dropout']:g}"
