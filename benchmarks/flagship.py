@@ -55,6 +55,7 @@ CASES = {
     "ties-2": "leave one out, time-blind, ties shuffled by seed 2",
     "ties-3": "leave one out, time-blind, ties shuffled by seed 3",
 }
+COPIES = [case for case in CASES if case.startswith("ties")]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "flagship.md"
 MARK = "<!-- tables: benchmarks/flagship.py -->"
 TARGETS = {"ml-1m": {"loo": (0.345, 0.203), "aware": (0.370, 0.221), "gts": (None, 0.120)}} | {
@@ -250,7 +251,30 @@ def tables(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> list[str]
                 groups.setdefault(row["model"], []).append(row)
             held = [line(model, group, targets, pairs) for model, group in groups.items()]
             lines += [text for _, text in sorted(held, reverse=True)] + [""]
+            if case == COPIES[-1]:
+                lines += [over_copies([row for row in rows if row["data"] == data]), ""]
     return lines[:-1]
+
+
+def over_copies(rows: list[dict[str, Any]]) -> str:
+    """Mean and deviation of NDCG@10 over the copies whose ties are shuffled, each of its seeds' mean.
+
+    Args:
+        rows: of one data set.
+    """
+    found: dict[str, list[float]] = {}
+    for case in COPIES:
+        for model in dict.fromkeys(row["model"] for row in rows if row["case"] == case):
+            own = [
+                row["test"]["last"]["ndcg@10"] for row in rows if (row["case"], row["model"]) == (case, model)
+            ]
+            found.setdefault(model, []).append(statistics.mean(own))
+    said = [
+        f"{model} {statistics.mean(values):.4f} (deviation {statistics.stdev(values):.4f})"
+        for model, values in found.items()
+        if len(values) == len(COPIES)
+    ]
+    return f"NDCG@10 over the three copies: {', '.join(said)}."
 
 
 def line(
