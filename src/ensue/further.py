@@ -69,8 +69,8 @@ def of_saved(model: Any, parts: Parts, training: Training) -> tuple[Domain, dict
     return replace(domain, features=features, items=features.arrays(catalogue.features)), weights
 
 
-def paced(model: Described, sequences: Sequences) -> Described:
-    """The model with the epochs of one that goes on.
+def prolonged(model: Described, sequences: Sequences) -> Described:
+    """The model with as many epochs as going on takes.
 
     Args:
         model: with every setting filled in.

@@ -17,7 +17,7 @@ from ensue.domain import Domain
 from ensue.errors import ColumnError, ConfigError, ModelError
 from ensue.features import Features
 from ensue.feeding import Augmenting
-from ensue.further import of_saved, paced
+from ensue.further import of_saved, prolonged
 from ensue.inputs import USER, WAIT, Inputs
 from ensue.item_features import FeatureItems
 from ensue.item_start import together
@@ -379,7 +379,7 @@ class NeuralModel(Model):
         """
         domain, weights = of_saved(self, parts, training)
         with apart(conditions):
-            model = paced(self, training.sequences)
+            model = prolonged(self, training.sequences)
             return Trainer(model, training, conditions, domain=domain, weights=weights).fit()
 
     def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:
