@@ -252,12 +252,12 @@ def tables(rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> list[str]
             held = [line(model, group, targets, pairs) for model, group in groups.items()]
             lines += [text for _, text in sorted(held, reverse=True)] + [""]
             if case == COPIES[-1]:
-                lines += [over_copies([row for row in rows if row["data"] == data]), ""]
+                lines += over_copies([row for row in rows if row["data"] == data and "test" in row])
     return lines[:-1]
 
 
-def over_copies(rows: list[dict[str, Any]]) -> str:
-    """Mean and deviation of NDCG@10 over the copies whose ties are shuffled, each of its seeds' mean.
+def over_copies(rows: list[dict[str, Any]]) -> list[str]:
+    """Mean and deviation of NDCG@10 over the copies whose ties are shuffled, each of its seeds' mean; no line of none.
 
     Args:
         rows: of one data set.
@@ -274,7 +274,7 @@ def over_copies(rows: list[dict[str, Any]]) -> str:
         for model, values in found.items()
         if len(values) == len(COPIES)
     ]
-    return f"NDCG@10 over the three copies: {', '.join(said)}."
+    return [f"NDCG@10 over the three copies: {', '.join(said)}.", ""] if said else []
 
 
 def line(

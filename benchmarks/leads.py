@@ -171,7 +171,7 @@ def main() -> None:
     for lead in asked.leads or LEADS:
         run = {"lead": lead, "data": asked.data, "minutes": asked.minutes, "seed": asked.seed}
         found = apart(__file__, run, "--one") | {"machine": machine()}
-        rows = [row for row in rows if any(row[key] != run[key] for key in ("lead", "data", "seed"))]
+        rows = [row for row in rows if any(row[key] != run[key] for key in run)]
         rows.append(found)
         RESULTS.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
         print(f"{lead}: {found.get('best', found.get('fault'))} {found.get('difference', '')}", flush=True)
@@ -208,10 +208,11 @@ def one(lead: str, data: str, minutes: float, seed: int) -> dict[str, Any]:
     found = evaluate(fitted, validation, metrics=("recall@10", "ndcg@10"))
     values = found.all.per_user["ndcg@10"]
     KEPT.mkdir(parents=True, exist_ok=True)
-    np.save(KEPT / f"{data}-{seed}-{lead}.npy", values)
-    base = KEPT / f"{data}-{seed}-{'HSTU, no times' if lead.startswith('HSTU') else 'baseline'}.npy"
+    same = f"{data}-{minutes:g}-{seed}"
+    np.save(KEPT / f"{same}-{lead}.npy", values)
+    base = KEPT / f"{same}-{'HSTU, no times' if lead.startswith('HSTU') else 'baseline'}.npy"
     row: dict[str, Any] = {"lead": lead, "data": data, "minutes": minutes, "seed": seed}
-    if base.exists() and base.stem != f"{data}-{seed}-{lead}":
+    if base.exists() and base.stem != f"{same}-{lead}":
         row["difference"] = paired(values, np.load(base)).to_json()["difference"]
     facts = fitted.facts
     return row | {

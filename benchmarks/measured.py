@@ -139,18 +139,15 @@ def _validation(trainer: Any) -> float:
 
     from ensue.export import TorchScoring
     from ensue.judging import Judge
-    from ensue.ranking import Recommender
 
     examples = trainer.judge.examples
     if examples is None:
         return 0.0
     spread = np.linspace(0, len(examples) - 1, min(len(examples), TRIED)).astype(int)
-    tried = Judge(examples[spread], trainer.judge.rates)
+    trainer.judge = Judge(examples[spread], trainer.judge.rates)
     trainer.network.eval()
     began = time.process_time()
-    tried.measured(
-        Recommender(trainer.training.catalogue, TorchScoring(trainer.network, trainer.inputs), "trial")
-    )
+    trainer._score(TorchScoring(trainer.network, trainer.inputs))
     return (time.process_time() - began) * len(examples) / len(spread)
 
 

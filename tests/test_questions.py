@@ -79,6 +79,13 @@ def test_a_wrong_question_gives_one_clear_line(settings: dict[str, object], says
         Question(**settings)  # type: ignore[arg-type]
 
 
+def test_a_time_that_is_no_moment_is_told() -> None:
+    """As a table of pandas has it, whose missing times pass for datetimes."""
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(QueryError, match="must be datetimes"):
+        queries_of([Question(["a", "b"], times=[pandas.NaT, NOON])], CATALOGUE)
+
+
 @pytest.mark.parametrize("wrong", [{"times": ["noon"]}, {"ratings": ["good"]}])
 def test_a_value_of_a_wrong_kind_is_told(wrong: dict[str, list[str]]) -> None:
     with pytest.raises(QueryError, match="must be"):

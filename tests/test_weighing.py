@@ -63,7 +63,6 @@ def small(**settings: Any) -> NeuralModel:
 def test_each_weight_scores_what_evaluation_says(
     training: Training, seen: bool, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ensue.weighing.SCORES", 12 * most)
     monkeypatch.setattr("ensue.weighing.FEWEST", 1)
     monkeypatch.setattr("ensue.weighing.AT_ONCE", 50)
     fitted = small(prior="beside").fit(training)
@@ -73,7 +72,7 @@ def test_each_weight_scores_what_evaluation_says(
     examples = training.validation
     assert examples is not None
     leaning = scoring.network.prior.leaning()
-    found = weighed(scoring.plain, leaning, examples, seen, "ndcg@10")
+    found = weighed(scoring.plain, leaning, examples, seen, "ndcg@10", most=12 * most)
     assert tuple(found) == WEIGHTS
     some = (
         examples
@@ -114,6 +113,22 @@ def test_each_epoch_is_judged_at_its_own_best_weight(training: Training) -> None
     assert len(judged) == 2
     assert judged == [pytest.approx(max(each), abs=1e-12) for each in zip(*scores.values(), strict=True)]
     assert len({max(scores, key=lambda given: scores[given][epoch]) for epoch in (0, 1)} | {1.0}) > 1
+
+
+@pytest.mark.parametrize("open_baskets", [False, True])
+def test_an_epoch_scores_what_evaluation_says(training: Training, open_baskets: bool) -> None:
+    """Also where histories are empty, which the network is not asked about, and where the open basket cannot come."""
+    whole = training.validation
+    assert whole is not None
+    ends = whole.queries.ends
+    starts = np.where(np.arange(len(ends)) % 4, whole.queries.starts, ends)
+    examples = replace(whole, queries=replace(whole.queries, starts=starts))
+    if open_baskets:
+        examples = replace(examples, opened=np.maximum(ends - 2, starts))
+    model = small(prior="beside", patience=9)
+    fitted = model.fit(replace(training, validation=examples))
+    best = max(epoch["score"] for epoch in fitted.facts["history"])
+    assert evaluate(fitted, examples, metrics=("ndcg@10",)).value("ndcg@10") == pytest.approx(best, abs=1e-12)
 
 
 def test_without_validation_it_counts_once(training: Training) -> None:

@@ -25,7 +25,7 @@ SCORING_TOKENS = 16_384
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """The rows of one training batch: inputs `starts..ends` of the flat array of events, targets one place later.
+    """The rows of one training batch: inputs `starts..ends` of the flat array of events; targets come after each.
 
     Attributes:
         starts: `[B]` first input of each row.

@@ -71,7 +71,8 @@ class Batch:
         fields: other columns by name: "time" `[B, T]` int64 microseconds (`MISSING_TIME` where unknown), "user" `[B]`
             codes, encoded columns of the events `[B, T]`, "wait" buckets of the questions: one after each event in
             training, `[B, T]`, else `[B, S]`.
-        later: `[B, T]` the item one step later, `N` where there is none; in training only.
+        later: `[B, T]` the item that is asked for, the next one or one drawn a little later (`ensue.aiming`), `N` where
+            there is none; in training only.
         fresh: `[B]` rows that begin with an empty state; None where all do.
         later_rating: `[B, T]` the rating of `later`, NaN where it has none; in training on ratings only.
         trained: `[M]` places in the flattened rows that have a later item (that counts as a target); worked out where

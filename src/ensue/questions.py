@@ -113,9 +113,9 @@ def _microseconds(times: list[datetime | None]) -> Any:
     """`[n]` int64 microseconds, `MISSING_TIME` for None."""
     try:
         counted = [MISSING_TIME if time is None else microseconds(time) for time in times]
-    except (TypeError, AttributeError) as fault:
+        return np.array(counted, dtype=np.int64)
+    except (TypeError, AttributeError, ValueError, OverflowError) as fault:
         raise QueryError("times must be datetimes, one for each event of the history.") from fault
-    return np.array(counted, dtype=np.int64)
 
 
 def _ratings(questions: Sequence[Question], events: Any) -> Any:

@@ -1,7 +1,8 @@
 """The training loop of every network: epochs, validation, limits, and going on from where an earlier run stopped.
 
-Every target of every sequence is trained once per epoch, in right-padded batches of like length under a token
-budget. Validation ranks the whole catalogue; the best state is kept, or the moving average of the weights.
+Every target of every sequence is trained once per epoch, or one that came a little later (`ensue.aiming`), in
+right-padded batches of like length under a token budget. Validation ranks the whole catalogue; the best state is kept,
+or the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from ensue.second_head import weight_beside
 from ensue.sequences import Sequences
 from ensue.stopping import Stop, stoppable
 from ensue.team import ALONE, Team
-from ensue.weighing import weighed
+from ensue.weighing import SCORES, SCORES_OF_AN_EPOCH, best_of, weighed
 
 if TYPE_CHECKING:
     from ensue.domain import Domain
@@ -228,12 +229,11 @@ class Trainer:
             load_parameters(self.network, own)
 
     def _score(self, scoring: TorchScoring) -> float:
-        """What the network scores now; with a prior beside it that is to be weighed, at the best of its weights.
-
-        With one weight for all epochs, epochs would be chosen for how well they go with that one.
-        """
-        if self.judge.examples is not None and (beside := self._to_weigh()) is not None:
-            return max(self._by_weight(beside, scoring, self.judge.examples).values())
+        """What the network scores now; with a prior that is to be weighed, at the weight that is best for it now."""
+        beside = self._to_weigh()
+        if beside is not None and self.judge.examples:
+            scores = self._by_weight(beside, scoring, self.judge.examples, SCORES_OF_AN_EPOCH)
+            beside.alpha.fill_(best_of(scores))
         catalogue, seen = self.training.catalogue, self.training.exclude_seen
         return self.judge.measured(
             Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
@@ -244,9 +244,10 @@ class Trainer:
         prior = self.network.prior
         return None if prior is None or prior.learnt or self.model.prior_weight is not None else prior
 
-    def _by_weight(self, prior: Prior, scoring: TorchScoring, examples: Examples) -> dict[float, float]:
+    def _by_weight(self, prior: Prior, now: TorchScoring, asked: Examples, most: int) -> dict[float, float]:
         """What each weight scores."""
-        return weighed(scoring.plain, prior.leaning(), examples, self.training.exclude_seen, SELECT)
+        seen = self.training.exclude_seen
+        return weighed(now.plain, prior.leaning(), asked, seen, SELECT, most=most)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -288,8 +289,8 @@ class Trainer:
             return {}
         best = float(prior.alpha)
         if self.team.leads:
-            scores = self._by_weight(prior, scoring, examples)
-            best = max(scores, key=lambda weight: (scores[weight], -weight))
+            scores = self._by_weight(prior, scoring, examples, SCORES)
+            best = best_of(scores)
             self._say(
                 f"the prior beside it counts {best:g} times: {SELECT} on validation is "
                 f"{scores[best]:.4f}, and {scores[0.0]:.4f} without it"

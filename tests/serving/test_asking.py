@@ -48,6 +48,24 @@ def test_events_may_be_told_in_full_or_by_their_item_alone() -> None:
     assert (plain.times, plain.ratings, plain.context) == (None, None, {})
 
 
+def test_whole_numbers_stay_whole() -> None:
+    """Microseconds have more digits than a fraction keeps; and what is written with a point is a fraction."""
+    moment = 1_700_000_000_123_457
+    read = Who.model_validate_json(f'{{"history": ["a"], "at": {moment}}}')
+    assert (read.at, type(read.at)) == (moment, int)
+    assert type(Who.model_validate_json('{"history": ["a"], "at": 5.0}').at) is float
+
+
+def test_the_page_of_the_service_tells_what_is_taken_where_nothing_is_said() -> None:
+    properties = Step.model_json_schema()["properties"]
+    assert {name: one["default"] for name, one in properties.items() if name != "item"} == {
+        "time": None,
+        "rating": None,
+        "event": None,
+        "context": {},
+    }
+
+
 def test_no_two_events_share_their_context() -> None:
     first, second = Step(item="a"), Step(item="b")
     first.context["shop"] = 1
