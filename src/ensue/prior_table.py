@@ -185,7 +185,7 @@ class Transitions:
     def mass_of_one(self, rows: Ints, history: Queries) -> tuple[Ints, NDArray[np.float32]]:
         """Items, and their float32 masses, after one history: what `mass` has in its row, summed in the same order.
 
-        To make sparse arrays costs ten times as much as the few sums of one history.
+        With sparse arrays one history takes three times as long.
 
         Args:
             rows: `[L]` rows of the table, as `rows` gives them.
