@@ -24,7 +24,8 @@ class Aiming:
     References:
         Counts of pairs by one over their distance, as sequential rules take them: Ludewig, Jannach, "Evaluation of
         session-based recommendation algorithms", UMUAI 28, 2018, section 3.1; targets of a window of later actions:
-        Pancha et al., "PinnerFormer: sequence modeling for user representation at Pinterest", KDD 2022, arXiv:2205.04507.
+        Pancha et al., "PinnerFormer: sequence modeling for user representation at Pinterest", KDD 2022,
+        arXiv:2205.04507.
     """
 
     most: int = 1
