@@ -18,13 +18,19 @@ class Answering(asyncio.Protocol):
 
     def __init__(self, state: Any) -> None:
         self.server_state = state
+        self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
+        self.transport = transport
         self.server_state.connections.add(self)
         transport.write(b"here")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
+
+    def shutdown(self) -> None:
+        """As uvicorn's have it: told to all that are open when the server ends."""
+        self.transport.close()
 
 
 class State:
@@ -66,6 +72,36 @@ def test_connections_that_come_at_once_are_shared_evenly() -> None:
     assert words == [b"here"] * 16
     assert sum(counts) == 16
     assert min(counts) >= 6
+
+
+def test_a_connection_that_begins_while_the_server_ends_is_ended_too() -> None:
+    """It was taken before the end and is among the open ones only after all were told of it."""
+    sock, state = listening(), State()
+
+    async def ask() -> tuple[bytes, int]:
+        loop = asyncio.get_running_loop()
+        server: Any = await loop.create_server(partial(Answering, state), sock=sock, backlog=64)
+        began = server._begin
+
+        async def later(connection: socket.socket) -> None:
+            server.close()
+            for one in state.connections:
+                one.shutdown()
+            await began(connection)
+
+        server._begin = later
+        reader, writer = await asyncio.open_connection("127.0.0.1", sock.getsockname()[1])
+        try:
+            said = await asyncio.wait_for(reader.read(), 5)  # to the end of what is sent
+            return said, len(state.connections)
+        finally:
+            writer.close()
+            for one in list(state.connections):
+                one.transport.abort()
+
+    with asyncio.Runner(loop_factory=SharingLoop) as runner:
+        assert runner.run(ask()) == (b"here", 0)
+    sock.close()
 
 
 def test_who_has_many_lets_another_take_the_next_ones() -> None:

@@ -99,3 +99,7 @@ class Shared:
             connection.close()
             return
         self._open = protocol.server_state.connections
+        if (
+            self._closed
+        ):  # all others were told of the end while this one began: it would live on till they are cut off
+            protocol.shutdown()
