@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from ensue import moments
 from ensue.errors import ConfigError, QueryError, nearest
 from ensue.events import times
 from ensue.questions import Question
@@ -91,7 +92,7 @@ def moment(text: str, option: str) -> datetime:
         QueryError: it is none.
     """
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=times.moment(text, option))
+        return moments.moment(times.moment(text, option))
     except ConfigError as fault:
         raise QueryError(str(fault)) from fault
 

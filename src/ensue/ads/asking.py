@@ -15,6 +15,7 @@ from ensue.ads.exploring import NOTHING, Exploration
 from ensue.ads.history import SECOND, Past
 from ensue.ads.slates import slate
 from ensue.errors import QueryError
+from ensue.moments import microseconds
 
 MOST_ADS, MOST_EVENTS, MOST_PLACES = 2_000, 10_000, 100
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -105,7 +106,7 @@ def answer(saved: Saved, asked: AdQuestion, events: Sequence[AdEvent] | None = N
     Raises:
         QueryError: a time is none, an ad is named twice, or more ads would be asked about than are taken at once.
     """
-    now = _moment(asked.at) if asked.at is not None else int(datetime.now(UTC).timestamp() * SECOND)
+    now = _moment(asked.at) if asked.at is not None else microseconds(datetime.now(UTC))
     told = list(events if events is not None else asked.history or [])
     timed = saved.clicks.columns.timed
     times = list(range(len(told)))
@@ -174,10 +175,8 @@ def _moment(value: str | float) -> int:
     if not isinstance(value, str):
         return int(value * SECOND)
     try:
-        found = datetime.fromisoformat(value.strip())
+        return microseconds(datetime.fromisoformat(value.strip()))
     except ValueError:
         raise QueryError(
             "A time is no ISO text such as 2024-01-31T08:00Z, and no number of seconds since 1970."
         ) from None
-    zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    return int((zoned - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from ensue.errors import ConfigError, DataError, LeakError
 from ensue.model import models as known_models
+from ensue.moments import microseconds, moment
 from ensue.ranking import Recommender
 from ensue.reranking.choice import Choice
 from ensue.reranking.evaluating import Evaluation, Order, evaluate, reciprocal
@@ -247,9 +248,7 @@ def _refuse_leaks(given: Mapping[str, str | Recommender], cut: int | None) -> No
         until = (model.facts.get("learnt") or {}).get("until")
         if until is None:
             continue
-        learnt = datetime.fromisoformat(until)
-        learnt = learnt.replace(tzinfo=UTC) if learnt.tzinfo is None else learnt
-        if learnt >= datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=cut):
+        if microseconds(datetime.fromisoformat(until)) >= cut:
             raise LeakError(
                 f"The model {name} has learnt from events up to {until}, and the test begins at {_iso(cut)}: train it "
                 "on what lies before."
@@ -257,4 +256,4 @@ def _refuse_leaks(given: Mapping[str, str | Recommender], cut: int | None) -> No
 
 
 def _iso(time: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)).isoformat()
+    return moment(time).isoformat()

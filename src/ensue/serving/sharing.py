@@ -99,7 +99,5 @@ class Shared:
             connection.close()
             return
         self._open = protocol.server_state.connections
-        if (
-            self._closed
-        ):  # all others were told of the end while this one began: it would live on till they are cut off
+        if self._closed:  # the others were told of the end while this one began
             protocol.shutdown()
