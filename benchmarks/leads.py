@@ -1,13 +1,12 @@
 """Leads that the field gives for the accuracy of a causal Transformer, one by one from one baseline, on validation.
 
-    ENSUE_DATA=folder python benchmarks/leads.py [lead ...] [--minutes 3] [--data ml-1m] [--seed 0]
+    ENSUE_DATA=folder python benchmarks/leads.py [lead ...] [--epochs 3] [--data ml-1m] [--seed 0]
 
 The baseline has two blocks of width 64, and cosines over 0.05 as logits. Each row changes one thing, and has the same
-minutes of processor time on one thread: as many epochs as fit into them by a short trial. NDCG@10 is over the last
-event but one of every user, ranked among the whole catalogue without the items of the history; it is the best epoch's,
-so that rows can be compared with each other and with nothing else. The test is not looked at. Users are the same in
-all rows: the difference to the baseline has the interval of a paired bootstrap over them. Rows go to
-results/leads.json.
+epochs, on one thread; what it takes stands beside it. NDCG@10 is over the last event but one of every user, ranked
+among the whole catalogue without the items of the history; it is the best epoch's, so that rows can be compared with
+each other and with nothing else. The test is not looked at. Users are the same in all rows: the difference to the
+baseline has the interval of a paired bootstrap over them. Rows go to results/leads.json.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ensue.models.neural.transformer import Transformer
 from ensue.neural_model import NeuralModel
 from ensue.scorer import Scorer
 from machine import machine
-from measured import FILES, apart, epochs_within
+from measured import FILES, apart
 
 RESULTS = Path(__file__).resolve().parent / "results" / "leads.json"
 KEPT = Path.home() / ".cache" / "ensue-benchmarks" / "leads"
@@ -52,13 +51,15 @@ class Two(Loss):
     def __call__(self, queries: Tensor, targets: Tensor, weights: Tensor, scorer: Scorer) -> Tensor:
         """The loss of the stage that it is in."""
         self.calls[0] += 1
-        loss: Loss = SampledSoftmax(negatives=512) if self.calls[0] <= self.early else CrossEntropy()
+        loss: Loss = (
+            SampledSoftmax(negatives=512, source="popular") if self.calls[0] <= self.early else CrossEntropy()
+        )
         return loss(queries, targets, weights, scorer)
 
 
 @dataclass(frozen=True)
 class InTwoStages(Transformer):
-    """Two thirds of the steps with 512 shared negatives, corrected by logQ, then the full softmax.
+    """Two thirds of the steps with 512 shared negatives by popularity, corrected by logQ, then the full softmax.
 
     Attributes:
         steps: of all of training, as a plan of its epochs tells.
@@ -126,7 +127,7 @@ class FunctionalHSTU(hstu.HSTU):
 
 
 CUT = "no windows over older history"
-BASE: dict[str, Any] = {"temperature": 0.05, "learning_rate": 0.002, "batch_tokens": 2048}
+BASE: dict[str, Any] = {"temperature": 0.05, "learning_rate": 0.002, "batch_tokens": 1024}
 TIMED = {"time": "buckets"}
 LEADS: dict[str, tuple[type[NeuralModel], dict[str, Any]]] = {
     "baseline": (Transformer, {}),
@@ -144,7 +145,7 @@ LEADS: dict[str, tuple[type[NeuralModel], dict[str, Any]]] = {
         {"augment": [{"name": "drop", "share": 0.2}], "augment_share": 0.5},
     ),
     "labels smoothed by 0.1": (Transformer, {"loss": {"name": "cross-entropy", "label_smoothing": 0.1}}),
-    "512 shared negatives, then the full softmax": (InTwoStages, {}),
+    "512 shared negatives by popularity, then the full softmax": (InTwoStages, {}),
     "half of the targets among the next five": (Transformer, {"ahead": 5}),
     "vectors begin at what stands together": (Transformer, {"item_start": "together"}),
     "HSTU, no times": (hstu.HSTU, {"time": "none"}),
@@ -158,7 +159,7 @@ def main() -> None:
     """Measures what is asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("leads", nargs="*", help="; ".join(LEADS))
-    parser.add_argument("--minutes", type=float, default=3.0, help="of one core, for each row")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--data", default="ml-1m")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -169,15 +170,18 @@ def main() -> None:
         raise SystemExit(f"'{unknown[0]}' is no lead: take one of {'; '.join(LEADS)}.")
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
     for lead in asked.leads or LEADS:
-        run = {"lead": lead, "data": asked.data, "minutes": asked.minutes, "seed": asked.seed}
+        run = {"lead": lead, "data": asked.data, "epochs": asked.epochs, "seed": asked.seed}
         found = apart(__file__, run, "--one") | {"machine": machine()}
         rows = [row for row in rows if any(row[key] != run[key] for key in run)]
         rows.append(found)
         RESULTS.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
-        print(f"{lead}: {found.get('best', found.get('fault'))} {found.get('difference', '')}", flush=True)
+        print(
+            f"{lead}: {found.get('best', found.get('fault'))} {found.get('difference', '')} {found.get('cpu_seconds', '')} s",
+            flush=True,
+        )
 
 
-def one(lead: str, data: str, minutes: float, seed: int) -> dict[str, Any]:
+def one(lead: str, data: str, epochs: int, seed: int) -> dict[str, Any]:
     """What a process does: fit, and judge the best epoch on validation."""
     import time
 
@@ -198,7 +202,6 @@ def one(lead: str, data: str, minutes: float, seed: int) -> dict[str, Any]:
     if lead == CUT:
         length = model.suited(training.sequences).length
         training = replace(training, sequences=newest(training.sequences, length))
-    epochs = epochs_within(model, training, minutes, seed)
     model = replace(model, epochs=epochs, patience=epochs)
     if isinstance(model, InTwoStages):
         model = replace(model, steps=epochs * steps_of(model, training, seed))
@@ -208,10 +211,10 @@ def one(lead: str, data: str, minutes: float, seed: int) -> dict[str, Any]:
     found = evaluate(fitted, validation, metrics=("recall@10", "ndcg@10"))
     values = found.all.per_user["ndcg@10"]
     KEPT.mkdir(parents=True, exist_ok=True)
-    same = f"{data}-{minutes:g}-{seed}"
+    same = f"{data}-{epochs}-{seed}"
     np.save(KEPT / f"{same}-{lead}.npy", values)
     base = KEPT / f"{same}-{'HSTU, no times' if lead.startswith('HSTU') else 'baseline'}.npy"
-    row: dict[str, Any] = {"lead": lead, "data": data, "minutes": minutes, "seed": seed}
+    row: dict[str, Any] = {"lead": lead, "data": data, "epochs": epochs, "seed": seed}
     if base.exists() and base.stem != f"{same}-{lead}":
         row["difference"] = paired(values, np.load(base)).to_json()["difference"]
     facts = fitted.facts
@@ -219,7 +222,6 @@ def one(lead: str, data: str, minutes: float, seed: int) -> dict[str, Any]:
         "settings": {name: value for name, value in fitted.settings.items() if value is not None},
         "curve": [round(epoch["score"], 4) for epoch in facts["history"] if "score" in epoch],
         "best": {name: round(found.value(name), 4) for name in ("recall@10", "ndcg@10")},
-        "epochs": epochs,
         "parameters": facts.get("parameters", 0),
         "cpu_seconds": round(cpu, 1),
     }
