@@ -175,10 +175,8 @@ def main() -> None:
         rows = [row for row in rows if any(row[key] != run[key] for key in run)]
         rows.append(found)
         RESULTS.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
-        print(
-            f"{lead}: {found.get('best', found.get('fault'))} {found.get('difference', '')} {found.get('cpu_seconds', '')} s",
-            flush=True,
-        )
+        told = [str(found.get(name, "")) for name in ("fault", "best", "difference", "cpu_seconds")]
+        print(f"{lead}: {' '.join(text for text in told if text)}", flush=True)
 
 
 def one(lead: str, data: str, epochs: int, seed: int) -> dict[str, Any]:
