@@ -16,7 +16,7 @@ trial says (a refit comes on top). Writes benchmarks/results/flagship.json and t
 each user's values in ~/.cache/ensue-benchmarks for the paired tests; pairs without them stay as they were.
 
 With --again the settings and the best step come from the row that is there, or for "refitted" from that of "loo", whose
-fit is the same: the fit anew is all that is left. A row that is there already must come out the same.
+fit is the same: the fit anew is all that is left. A row that is there already stays if it comes out the same.
 """
 
 from __future__ import annotations
