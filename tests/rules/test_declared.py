@@ -20,6 +20,7 @@ from ensue.rules import (
     read_rules,
     read_rules_file,
 )
+from ensue.rules.declared import _adapter
 
 SHOP = """
 [other]
@@ -127,3 +128,12 @@ def test_a_rule_that_can_stand_once_is_replaced_and_others_are_joined() -> None:
     assert both.rules[-2:] == (Seen(items="allow"), Cap(column="shop", most=1))
     assert Seen(items="repeats") not in both.rules
     assert len(both.rules) == len(READ.rules) + 1
+
+
+def test_what_checks_a_kind_of_rule_is_made_once() -> None:
+    """To make it takes as long as many answers, and each request may bring rules."""
+    read_rules({"availability": [{"deny": ["a"]}, {"deny": ["b"]}]})
+    made = _adapter.cache_info().misses
+    found = read_rules({"availability": [{"deny": [str(number)]} for number in range(40)]})
+    assert len(found.rules) == 40
+    assert _adapter.cache_info().misses == made

@@ -104,6 +104,16 @@ def test_rules_of_a_request_hold_for_it_alone(service: Service) -> None:
     assert "the items have no column 'genre'" in faulty.text
 
 
+def test_no_more_rules_are_read_than_a_request_may_bring_whatever_their_kinds(service: Service) -> None:
+    denied = [{"deny": ["B"]}]
+    most = service.answer("recommend", history=["A"], k=1, rules={"availability": denied * 50})
+    assert most["items"][0]["item"] != "B"
+    for more in ({"availability": denied * 51}, {"availability": denied * 50, "seen": {}}):
+        refused = service.ask("recommend", history=["A"], rules=more)
+        assert problem(refused) == (422, "invalid")
+        assert "51 rules are given: at most 50" in refused.text
+
+
 def test_candidates_are_put_in_order_by_the_model_and_by_the_engine(service: Service) -> None:
     candidates = [{"item": "D", "score": 9.0}, {"item": "new", "score": 5.0}, {"item": "B", "score": 1.0}]
 

@@ -6,13 +6,17 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ensue.errors import ConfigError, EnsueError, nearest
 from ensue.rules.rule import Rule
 from ensue.rules.rule import rules as known_rules
 from ensue.rules.ruling import Rules
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def read_rules(declared: Mapping[str, Any], where: str = "rules") -> Rules:
@@ -76,15 +80,23 @@ def read_rules_file(path: str | Path) -> Rules:
     return read_rules(content["rules"], f"{path}: rules")
 
 
+@lru_cache
+def _adapter(kind: type[Rule]) -> TypeAdapter[Rule]:
+    """What checks the settings of a kind of rule; to build it takes as long as a hundred answers."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 def _read(name: str, settings: object, place: str, faults: list[str]) -> Iterator[Rule]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     kind = known_rules.get(name)
     if not isinstance(settings, Mapping):
         faults.append(f"{place} = {settings!r}: must be a table of settings.")
         return
     try:
-        yield TypeAdapter(kind).validate_json(json.dumps(settings, default=str))
+        yield _adapter(kind).validate_json(json.dumps(settings, default=str))
     except ValidationError as found:
         known = [entry.name for entry in fields(kind)]
         faults += [_told(error, place, known) for error in found.errors()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Text = Annotated[str, Field(max_length=512)]
@@ -54,6 +54,16 @@ class Who(Asked):
         return self
 
 
+def _few(rules: dict[str, Any]) -> dict[str, Any]:
+    """Rules as they are, unless the lists of each kind hold more than a request may bring."""
+    number = sum(len(given) if isinstance(given, list) else 1 for given in rules.values())
+    if number > MOST_RULES:
+        raise ValueError(
+            f"{number:,} rules are given: at most {MOST_RULES} are read, lists of one kind counted"
+        )
+    return rules
+
+
 class Recommend(Who):
     """What comes next?"""
 
@@ -66,7 +76,7 @@ class Recommend(Who):
     k: Annotated[int | None, Field(ge=0)] = 10
     exclude: Annotated[list[Id], Field(max_length=MOST_IDS)] = []
     exclude_seen: bool | None = None
-    rules: Annotated[dict[str, Any], Field(max_length=MOST_RULES)] = {}
+    rules: Annotated[dict[str, Any], Field(max_length=MOST_RULES), AfterValidator(_few)] = {}
     titles: bool = True
     features: Annotated[list[Text], Field(max_length=32)] = []
     explain: bool = False
