@@ -145,7 +145,7 @@ def test_the_last_session_of_a_user_is_told_apart(store: Store) -> None:
     store.append([event("A", -9, session="s"), event("B", -8, session="t"), event("C", -7, session="t")])
     assert store.history(user="u").last_session.items == ["B", "C"]
     store.append([event("D", -6)])
-    assert store.history(user="u").last_session.items == ["A", "B", "C", "D"]
+    assert store.history(user="u").last_session.items == ["D"]
 
 
 def test_everything_of_an_event_comes_back_as_a_question(store: Store) -> None:

@@ -15,6 +15,7 @@ from ensue.serving.schemas import Step, Who
 from ensue.serving.served import Served
 from ensue.serving.settings import Bounds
 from ensue.serving.state import Store
+from ensue.serving.visits import going_on
 
 DEFAULT_K = 10
 
@@ -61,11 +62,35 @@ def asking(
             )
         given = served.objective.question(_given(asked.history, asked.user, at))
         return Asking(given, asked.user, None, bool(given.history))
-    found = store.history(user=asked.user, session=asked.session)
-    if served.by == "session" and asked.user is not None:
-        found = found.last_session
-    question = served.objective.question(found.question(asked.user, at, served.reads | also))
-    return Asking(question, asked.user or asked.session, found.revision, len(question.history) > 0)
+    return looked_up(served, store, asked.user, asked.session, at, also)
+
+
+def looked_up(
+    served: Served,
+    store: Store,
+    user: str | None,
+    session: str | None,
+    at: datetime | None,
+    also: frozenset[str] = frozenset(),
+) -> Asking:
+    """The question after a history that was told: of a model of sessions the one that goes on, of its event types.
+
+    Args:
+        served: who is to answer it.
+        store: of the histories.
+        user: whose, or None for that of the session.
+        session: which, or None for that of the user.
+        at: when it is asked.
+        also: columns of the events that are read beside those of the model.
+
+    Raises:
+        StateError: the histories cannot be read.
+    """
+    found = store.history(user=user, session=session)
+    if served.by == "session" and user is not None:
+        found = going_on(found, served.sessions)
+    question = served.objective.question(found.question(user, at, served.reads | also))
+    return Asking(question, user or session, found.revision, len(question.history) > 0)
 
 
 def _given(history: list[str | Step], user: str | None, at: datetime | None) -> Question:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ensue import artifacts, runtime
 from ensue.errors import ArtifactError
+from ensue.events.sessions.rule import Sessions
 from ensue.inputs import TIME, USER, WAIT, Inputs
 from ensue.objective import NONE, Objective
 from ensue.ranking import Recommender
@@ -27,6 +28,9 @@ told = logging.getLogger("ensue.serving")
 
 WARM = 3
 """Answers that are made before anybody asks: the first ones of a network take longer."""
+
+WHOLE = Sessions()
+"""The rule that cuts nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,7 @@ class Served:
         seconds: that loading it took.
         facts: what is known of its making.
         objective: which types of events stand in its histories.
+        sessions: how those of its training were cut.
     """
 
     folder: Path
@@ -58,6 +63,7 @@ class Served:
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     objective: Objective = NONE
+    sessions: Sessions = WHOLE
 
     @property
     def timed(self) -> bool:
@@ -131,6 +137,7 @@ def served(
         seconds=time.monotonic() - began,
         facts=facts,
         objective=objective,
+        sessions=Sessions.learnt(sequences),
     )
     if found.made is not None:
         told.info(

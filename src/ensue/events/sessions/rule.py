@@ -207,6 +207,24 @@ class Sessions:
             note += f"; no event is of type {', '.join(unseen)}"
         return self._without_short(dataclasses.replace(log, frame=frame), sizes, note)
 
+    def begin_of_last(self, frame: pl.DataFrame) -> int:
+        """At which of one user's events, in their order, the last session begins by the cuts and the limits.
+
+        Args:
+            frame: at least one event, with "user" the same for all; a column that is asked for and is not there says
+                nothing, and neither does a time that is missing.
+        """
+        asked = ["time", "event", *self.changes]
+        asked += [] if isinstance(self.starts, pl.Expr) else list(self.starts)
+        lacking = [name for name in dict.fromkeys(asked) if name not in frame.columns]
+        kind = {"time": pl.Datetime("us", "UTC")}
+        frame = frame.with_columns(pl.lit(None, kind.get(name, pl.String)).alias(name) for name in lacking)
+        begins = self._begins(frame, "user")
+        begins[0] = True
+        times = frame["time"].dt.epoch("us").fill_null(strategy="forward").fill_null(0).to_numpy()
+        longest = min(round(self.max_seconds * 1_000_000), _MOST_US)
+        return int(np.flatnonzero(limited(begins, self.max_events, times, longest))[-1])
+
     def _check_columns(self, log: EventLog) -> None:
         """Raises an error if the log lacks what the rule goes by."""
         wanted = [*(["session"] if self.given else []), *(["event"] if self.closing else []), *self.changes]

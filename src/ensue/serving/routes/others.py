@@ -15,7 +15,7 @@ from ensue.open_baskets import open_question
 from ensue.questions import Question
 from ensue.rules import recommend
 from ensue.serving.answering import listed
-from ensue.serving.asking import asking, wanted_k
+from ensue.serving.asking import asking, looked_up, wanted_k
 from ensue.serving.problems import Problem
 from ensue.serving.reranking import learnt_order, reranked
 from ensue.serving.schemas import Basket, Rerank, Similar
@@ -73,7 +73,7 @@ def _for_set(
     at = datetime.now(UTC) if served.timed else None
     past = Question([], at=at)
     if user is not None:
-        past = here.store.history(user=user).question(user, at, served.reads)
+        past = looked_up(served, here.store, user, None, at).question
     question = open_question(past, items, served.recommender.catalogue)
     slate, ruled = recommend(
         served.recommender, served.ruling, question, wanted_k(k, here.settings.bounds), exclude=items

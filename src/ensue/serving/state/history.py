@@ -68,11 +68,16 @@ class History:
 
     @property
     def last_session(self) -> History:
-        """The events that share the session of the last one; all of them where it has none."""
-        if not self.rows or self.rows[-1].session is None:
-            return self
-        last = self.rows[-1].session
-        return History(tuple(row for row in self.rows if row.session == last), self.revision, self.settled)
+        """The events that share the session of the last one; where it has none, those since the last that has one."""
+        if not self.rows or self.rows[-1].session is not None:
+            last = self.rows[-1].session if self.rows else None
+            return self.of(tuple(row for row in self.rows if row.session == last))
+        told = [place for place, row in enumerate(self.rows) if row.session is not None]
+        return self.of(self.rows[told[-1] + 1 :]) if told else self
+
+    def of(self, rows: tuple[Row, ...]) -> History:
+        """Some of its events, as a history of the same revision."""
+        return History(rows, self.revision, self.settled)
 
     def context(self, columns: Collection[str] | None = None) -> dict[str, list[Any]]:
         """Types and other columns of the events by name, None where an event has none.
