@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,21 @@ def test_broken_off_and_gone_on_is_as_if_never_stopped(
     assert same(resumed, whole)
     done = int(steps // per_epoch)
     assert told.said == ((f"{model.name}: goes on after epoch {done} of an earlier run",) if done else ())
+
+
+def test_gradients_are_scaled_as_if_never_stopped(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scale grows after so many steps in a row, whichever process made them."""
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, growth_interval=10))
+    model, conditions = BOTH[1], Conditions(precision="fp16", steps=40)
+    whole = model.fit(training, conditions)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(training, replace(conditions, checkpoints=tmp_path, progress=StopsAfter(17)))
+    kept = checkpoints.read(tmp_path, {})
+    assert kept is not None
+    assert int(kept.group("scaler")["since"]) == kept.record["step"] % 10 > 0
+    assert same(model.fit(training, replace(conditions, checkpoints=tmp_path)), whole)
 
 
 def test_without_validation_too(training: Training, tmp_path: Path) -> None:

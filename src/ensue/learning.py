@@ -109,6 +109,10 @@ def precision_of(wanted: str, device: torch.device) -> str:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "single"
 
 
+SCALING = {"scale": "scale", "since": "_growth_tracker"}
+"""What the scaling of gradients changes as it goes: the factor, and for how many steps it has held."""
+
+
 class Learner:
     """A network, its optimiser, and the moving average of its weights, at some step.
 
@@ -202,7 +206,8 @@ class Learner:
         for place, state in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{place}.{name}": tensor for name, tensor in state.items()}
         if self.scaler.is_enabled():
-            found["scaler.scale"] = torch.tensor(self.scaler.get_scale())
+            scaling = self.scaler.state_dict()
+            found |= {f"scaler.{name}": torch.tensor(scaling[key]) for name, key in SCALING.items()}
         return found
 
     def restore(self, step: int, kept: Checkpoint) -> None:
@@ -225,8 +230,9 @@ class Learner:
             state.setdefault(int(place), {})[key] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         if self.scaler.is_enabled():
-            scale = float(kept.group("scaler")["scale"])
-            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": scale})
+            told = kept.group("scaler")
+            now = {key: told[name].item() for name, key in SCALING.items() if name in told}
+            self.scaler.load_state_dict(self.scaler.state_dict() | now)
 
     def _carried(self) -> dict[str, Tensor]:
         """What networks carry from batch to batch, which is no part of a saved model."""
