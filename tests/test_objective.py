@@ -209,6 +209,26 @@ def test_the_last_target_of_each_sequence_is_the_test(made: Rows, validation: bo
     assert [kinds[place] for place in found.asked("test")] == ["buy"] * len(found.asked("test"))
 
 
+def test_held_out_items_are_asked_for_at_the_first_target_on_them() -> None:
+    """What is viewed before it is bought is asked for when it is bought; a second purchase is not."""
+    kinds = ("view", "buy", "buy")
+    rows = [
+        (f"u{user}", f"i{(user + step) % 20}", NOON + timedelta(hours=3 * step + place), kind)
+        for user in range(20)
+        for step in range(10)
+        for place, kind in enumerate(kinds)
+    ]
+    log = EventLog.of(pl.DataFrame(rows, schema=["user", "item", "time", "event"], orient="row"))
+    settings = {"rule": "items", "test": 0.3, "validation": 0.0, "seed": 0}
+    for objective in (Objective(targets=("buy",)), Objective(inputs=("buy",), targets=("buy",))):
+        made = objective.split(log, settings)
+        asked = made.log.frame[made.asked("test")]
+        assert set(asked["event"]) == {"buy"}
+        held = made.log.frame.filter(pl.Series(made.part == TEST) & (pl.col("event") == "buy"))
+        assert asked.equals(held.unique(("user", "item"), keep="first", maintain_order=True))
+        assert len(asked) == 60
+
+
 # ------------------------------------------------------------------------------------- seen items
 
 

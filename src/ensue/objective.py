@@ -21,7 +21,7 @@ from ensue.events.audit import REPEATS_FEW
 from ensue.events.log import EventLog
 from ensue.questions import Question
 from ensue.sequences import Sequences, unit_column
-from ensue.splits import Split, split, split_as
+from ensue.splits import Split, split_as
 from ensue.suiting import TYPE
 
 Mask = NDArray[np.bool_]
@@ -141,7 +141,8 @@ class Objective:
         """A log split as the table `[split]` says, of which targets alone are asked for and inputs alone stay.
 
         The whole log is split, so that the cuts are the same whatever stands in histories. The rule "last" takes the
-        last *target* of each sequence; what comes after it is unused.
+        last *target* of each sequence, and "items" the first of a user on each item that is held out; what comes after
+        is not asked for.
 
         Args:
             log: all events.
@@ -154,10 +155,8 @@ class Objective:
         if not self.typed:
             return split_as(log, settings, by)
         self.check(log)
-        if settings["rule"] != "last":
-            return self.aimed(split_as(log, settings, by))
-        validation = bool(settings.get("validation", True))
-        return self.aimed(split(log, "last", by=by, validation=validation, only=self.asked(log)))
+        only = {"only": self.asked(log)} if settings["rule"] in ("last", "items") else {}
+        return self.aimed(split_as(log, {**settings, **only}, by))
 
     def aimed(self, split: Split) -> Split:
         """A split of which targets alone are asked for, and inputs alone stay.

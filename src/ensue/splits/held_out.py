@@ -39,15 +39,21 @@ def users_out(
 
 
 def items_out(
-    log: EventLog, *, test: float = 0.1, validation: float = 0.1, seed: int = 0, by: str = "user"
+    log: EventLog,
+    *,
+    test: float = 0.1,
+    validation: float = 0.1,
+    seed: int = 0,
+    by: str = "user",
+    only: NDArray[np.bool_] | None = None,
 ) -> Split:
     """The events of a drawn share of the items are taken out of training: all these items are cold, and asked for.
 
-    A target is the first event of a user on a held-out item. Its history is all that came before it in the sequence, of
-    which a model sees what its catalogue holds: training items (after a refit those of the validation too), and
-    held-out ones only if it was extended by them. A model that knows items by their events alone misses every target;
-    one that reads features is to be extended first. Later events of a user on the same held-out item are not asked
-    for.
+    A target is the first event of a user on a held-out item, of those that can be asked for. Its history is all that
+    came before it in the sequence, of which a model sees what its catalogue holds: training items (after a refit those
+    of the validation too), and held-out ones only if it was extended by them. A model that knows items by their events
+    alone misses every target; one that reads features is to be extended first. Later events of a user on the same
+    held-out item are not asked for.
 
     Args:
         log: the events.
@@ -55,12 +61,15 @@ def items_out(
         validation: share of the items that are left.
         seed: of the draw; same seed and same items, same parts.
         by: what a sequence is.
+        only: `[E]` events that can be asked for; None takes all.
 
     Raises:
         DataError: no item is left to learn from.
     """
     part, told = _drawn(log, "item", test, validation, seed)
-    again = ~log.frame.select(pl.struct("user", "item").is_first_distinct()).to_series().to_numpy()
+    asked = np.ones(log.n_events, dtype=np.bool_) if only is None else only
+    first = pl.struct("user", "item", pl.Series("asked", asked)).is_first_distinct()
+    again = asked & ~log.frame.select(first).to_series().to_numpy()
     again &= part != TRAIN
     notes = [told]
     if again.any():
@@ -68,7 +77,7 @@ def items_out(
             f"{int(again.sum()):,} events repeat a held-out item of their user, and are not asked for"
         )
     name = f"items held out, {test:g} of them test, {validation:g} of the others validation, seed {seed}"
-    until = np.where(again, -1, np.arange(log.n_events))
+    until = np.where(again | ~asked, -1, np.arange(log.n_events))
     return Split(log, part, name, by, OWN_FUTURE, tuple(notes), until=until, held_out="item")
 
 
