@@ -23,7 +23,8 @@ class RequestLog:
     """A file that grows by a line for each answer, and is cut to its newer half when it is full.
 
     All processes of a machine may share it. A pseudonym is a keyed hash of the id: the same in all lines, and it says
-    nothing to who has the log alone. Once somebody is erased, no line of theirs is left.
+    nothing to who has the log alone. Once somebody is erased, no line under their own pseudonym is left; what a session
+    was answered that asked by its own id goes with the erasure of that session.
 
     Args:
         path: the file; it is made if it is not there, readable by this user alone.

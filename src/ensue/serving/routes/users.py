@@ -19,6 +19,9 @@ router = APIRouter(prefix="/v1", tags=["users"])
 Name = Annotated[str, Path(min_length=1, max_length=512)]
 Most = Annotated[int, Query(ge=1, le=10_000)]
 NOT_WRITTEN = "what the run has kept could not be written anew, which is tried again: the log says why"
+OWN_SESSIONS = (
+    "the request log still holds what was answered to a session by its own id, until that is erased too"
+)
 LATER = "models that were trained earlier still reflect what was erased, until they are trained anew"
 
 
@@ -61,8 +64,9 @@ def _erased(here: Service, user: str | None = None, session: str | None = None) 
             gone["logged"] = here.log.erase(user, session)
         except OSError as fault:
             raise StateError(f"The request log could not be written anew: {fault.strerror}.") from fault
-    note = LATER if written else f"{LATER}; {NOT_WRITTEN}"
-    return {"erased": gone, "clean": erased.clean and written, "note": note}
+    notes = [LATER] + ([] if written else [NOT_WRITTEN])
+    notes += [OWN_SESSIONS] if erased.sessions and here.log is not None else []
+    return {"erased": gone, "clean": erased.clean and written, "note": "; ".join(notes)}
 
 
 def _shown(here: Service, found: History) -> dict[str, Any]:
