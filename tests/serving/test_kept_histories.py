@@ -20,7 +20,7 @@ from tests.serving.state_backings import SECOND, Hands, Open, Redis, at, kept, o
 from ensue.errors import ArtifactError
 from ensue.serving import kept_histories
 from ensue.serving.kept_histories import KeptHistories
-from ensue.serving.state import Store
+from ensue.serving.state import Limits, Store
 
 ROWS = kept(*((f"user-{n % 7}", "ABC"[n % 3], float(n - 100)) for n in range(40)), rating=[4.0] * 40)
 FRESH = ".histories.parquet.new"
@@ -116,6 +116,23 @@ def test_a_store_that_has_the_histories_does_not_take_them_over_again(run: Path,
     KeptHistories(run, store).take_over()
     assert store.counts().kept == ROWS.head(5).filter(~pl.col("user").is_in(["user-3", "user-4"])).height
     assert_frame_equal(held(run), ROWS.head(5).filter(~pl.col("user").is_in(["user-3", "user-4"])))
+
+
+def test_users_with_more_events_than_are_kept_are_counted_and_another_limit_takes_over_anew(
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = pl.DataFrame({"user": ["a"] * 5 + ["b"] * 3, "item": list("vwxyz") + list("xyz")})
+    run = written(tmp_path / "run", rows)
+    for most, events, said in ((4, "wxyz", "1 of 2 users have more than 4 events"), (5, "vwxyz", "")):
+        caplog.clear()
+        limits = Limits(events=most)
+        store = opened(clock=Hands().clock, limits=limits)
+        KeptHistories(run, store, limits).take_over()
+        assert store.history(user="a").items == list(events)
+        assert store.history(user="b").items == list("xyz")
+        assert said in caplog.text
+        assert bool(said) == ("bounds.history" in caplog.text)
+        store.close()
 
 
 def test_a_start_takes_out_who_was_erased_and_could_not_be_taken_out(run: Path, store: Store) -> None:

@@ -119,6 +119,24 @@ def test_a_model_of_visits_is_asked_about_this_visit(tmp_path: Path) -> None:
         assert answer(user="u3") == answer(history=["i5"])
 
 
+def test_nothing_of_a_long_history_is_answered_again(tmp_path: Path) -> None:
+    """What is left out is the same as offline, however far back it lies."""
+    rows = [("heavy", f"i{step}", BEGAN + timedelta(minutes=step)) for step in range(1_500)]
+    rows += [
+        (f"u{user}", f"i{step}", BEGAN + timedelta(days=3, minutes=10 * user + step))
+        for user in range(9)
+        for step in range(6)
+    ]
+    rows += [(f"u{user}", f"new{user % 3}", BEGAN + timedelta(days=4)) for user in range(9)]
+    log = EventLog.of(pl.DataFrame(rows, schema=["user", "item", "time"], orient="row"))
+    plan = {"out": str(tmp_path / "run"), "split": {"rule": "last"}, "models": {"popular": {}}}
+    ladder.run(experiment_of(plan), log=log)
+    with TestClient(application(Settings(run=str(tmp_path / "run"))), base_url="http://127.0.0.1") as client:
+        asked = {"user": "heavy", "k": 5, "exclude_seen": True}
+        given = client.post("/v1/recommend", json=asked).json()["items"]
+    assert not {one["item"] for one in given} & {item for user, item, _ in rows if user == "heavy"}
+
+
 def test_a_basket_comes_after_what_the_model_reads_of_its_user(tmp_path: Path) -> None:
     """A model of purchases does not read views, so what was viewed may be offered."""
     rows = [

@@ -33,7 +33,7 @@ from ensue.serving.routes import ROUTERS
 from ensue.serving.service import Service
 from ensue.serving.settings import Settings, checked
 from ensue.serving.shadowing import Shadowing
-from ensue.serving.state import open_store
+from ensue.serving.state import Limits, open_store
 from ensue.serving.telling import Telling
 from ensue.version import __version__
 
@@ -64,10 +64,11 @@ def application(settings: Settings) -> FastAPI:
     ring = KeyRing(settings.keys)
     control = control_at(settings.store)
     host = Host(settings, control)
-    store = open_store(settings.store, power_safe=settings.power_safe)
+    limits = Limits(events=settings.bounds.history)
+    store = open_store(settings.store, limits, power_safe=settings.power_safe)
     for note in store.notes:
         told.warning("%s", note)
-    kept = KeptHistories(settings.run, store, shared=settings.remote)
+    kept = KeptHistories(settings.run, store, limits, shared=settings.remote)
     kept.take_over()
     measures = Measures(host.states)
     log = (

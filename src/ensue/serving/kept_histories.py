@@ -17,7 +17,7 @@ import polars as pl
 
 from ensue.errors import ArtifactError
 from ensue.run_folder import HISTORIES
-from ensue.serving.state import Store
+from ensue.serving.state import Limits, Store
 
 told = logging.getLogger("ensue.serving")
 
@@ -42,14 +42,17 @@ class KeptHistories:
     Args:
         folder: of the run.
         store: that remembers who was erased.
+        limits: of the store.
         shared: whether other machines erase from the store too.
     """
 
-    def __init__(self, folder: str | Path, store: Store, *, shared: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, store: Store, limits: Limits | None = None, *, shared: bool = False
+    ) -> None:
         self.path = Path(folder) / HISTORIES
         self._fresh = self.path.with_name(f".{HISTORIES}.new")
         self._lock = self.path.with_name(f".{HISTORIES}.lock")
-        self._store, self._shared = store, shared
+        self._store, self._shared, self._most = store, shared, (limits or Limits()).events
         self._waiting: list[tuple[str, Future[bool]]] = []
         self._short, self._writing = Lock(), Lock()
         self._behind: float | None = None
@@ -72,7 +75,14 @@ class KeptHistories:
             raise ArtifactError(
                 f"{self.path} cannot be read ({type(fault).__name__}): run the experiment anew."
             ) from fault
-        taken = self._store.keep(held, source)
+        taken = self._store.keep(held, f"{source}, the last {self._most} events of each")
+        sizes = held.group_by("user").len()["len"]
+        if (sizes > self._most).any():
+            told.warning(
+                "%d of %d users have more than %d events: their older ones are not kept, and items that stood in "
+                "those alone may be answered again; bounds.history keeps more",
+                int((sizes > self._most).sum()), len(sizes), self._most,
+            )  # fmt: skip
         if not taken.already:
             told.info(
                 "kept histories of %d users, %d events; %d were erased",

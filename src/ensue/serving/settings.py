@@ -24,7 +24,8 @@ class Bounds:
     Attributes:
         body: bytes of a request.
         k: items of an answer.
-        history: events of a history that comes with a request.
+        history: events of a history, of one that comes with a request and of one that is kept; of this the oldest go,
+            and items that stood in them alone may be answered again.
         candidates: items of a request to rerank.
         in_flight: requests that are worked on or wait; further ones are told to come back.
         rate: requests a second of one key, or of one address where there are no keys; 0 is no limit.

@@ -32,7 +32,7 @@ class Limits:
         ConfigError: a limit is not positive.
     """
 
-    events: int = 1_000
+    events: int = 10_000
     histories: int = 1_000_000
     idle: float = 90 * DAY
 
