@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -86,6 +87,23 @@ def test_duplicates_have_the_same_user_item_time_and_type() -> None:
     assert clean.frame["row"].to_list() == [0, 1, 3, 4]
     assert clean.reading.set_aside == {"exact duplicate of an earlier event": 1}
     assert "(same user, item, time, event): 1" in clean.reading.notes[-2]
+
+
+def test_returns_and_other_orders_of_the_same_day_are_no_duplicates() -> None:
+    rows = {
+        "user": ["u", "u", "u", "u"],
+        "item": ["a", "a", "a", "a"],
+        "time": [datetime(2024, 1, 1, tzinfo=UTC)] * 4,
+        "basket": ["1", "2", "1", "1"],
+        "quantity": [2.0, 2.0, -2.0, 2.0],
+        "id": ["w", "x", "y", "z"],
+    }
+    log = EventLog.of(pl.DataFrame(rows))
+    clean = Cleaning(duplicates="first").apply(log)
+    assert clean.frame["id"].to_list() == ["w", "x", "y"]
+    assert "(same user, item, time, basket, quantity): 1" in clean.reading.notes[-2]
+    taken_back = Cleaning(duplicates="first", returns="cancel").apply(log)
+    assert taken_back.frame["quantity"].to_list() == [2.0]
 
 
 def test_without_times_nothing_is_a_duplicate() -> None:

@@ -73,7 +73,8 @@ class Shaping:
         typer.Option(parser=count, metavar="N", help="Learn from items with so many training events."),
     ] = None
     duplicates: Annotated[
-        Duplicates | None, typer.Option(help="Events that come again in all. [default: keep]")
+        Duplicates | None,
+        typer.Option(help="Events that come again in all that ensue reads. [default: keep]"),
     ] = None
     repeats: Annotated[
         Repeats | None, typer.Option(help="Events on an item that the user had before. [default: keep]")

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ensue.errors import ConfigError, nearest
+from ensue.events import duplicates
 from ensue.events.accounts import told
 from ensue.events.log import EventLog
 
@@ -31,8 +32,9 @@ class Cleaning:
     The rules follow each other in the order in which they stand here; all counts are of events that came to the rule.
 
     Attributes:
-        duplicates: events of one user, item, time and type that come more than once: "keep" them, or the "first". In a
-            log without times nothing tells a duplicate from a repeat, and none is counted.
+        duplicates: events that come more than once in all of user, item, time, type, session, basket, quantity and
+            rating that the log has: "keep" them, or the "first". In a log without times nothing tells a duplicate from
+            a repeat, and none is counted.
         returns: events of a negative quantity or of a return's type: "keep" them as they are, "drop" them alone, or
             "cancel" what they take back as well: the last earlier purchases of the same user and item, as many as the
             quantity says (one, where there is none). A purchase that is taken back in part stays with what is left.
@@ -90,18 +92,14 @@ class Cleaning:
 
 def _duplicates(log: EventLog, rules: Cleaning) -> tuple[EventLog, str]:
     frame = log.frame
-    keys = [name for name in ("user", "item", "time", "event") if name in frame.columns]
-    again = (
-        frame.select(~pl.struct(keys).is_first_distinct()).to_series()
-        if log.has_time and frame.height
-        else _none(frame)
-    )
-    number = int(again.sum())
+    twice = duplicates.again(frame) if log.has_time and frame.height else _none(frame)
+    number = int(twice.sum())
     if rules.duplicates == "keep":
         return log, f"{number:,} exact duplicates"
     why = "exact duplicate of an earlier event"
-    note = f"exact duplicates (same {', '.join(keys)}): {number:,}, of which the first is kept alone"
-    return told(log, frame.filter(~again), note, {why: number}), ""
+    keys = ", ".join(duplicates.keys_of(frame))
+    note = f"exact duplicates (same {keys}): {number:,}, of which the first is kept alone"
+    return told(log, frame.filter(~twice), note, {why: number}), ""
 
 
 def _returns(log: EventLog, rules: Cleaning) -> tuple[EventLog, str]:

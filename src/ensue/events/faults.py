@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ensue.events import duplicates
 from ensue.events.findings import EXAMPLES, Finding, rows_of
 from ensue.events.log import CANONICAL, EventLog
 from ensue.events.times import suspicious
@@ -69,11 +70,10 @@ def _times(log: EventLog) -> Iterator[Finding]:
     frame, number = log.frame, log.n_events
     if not log.has_time:
         return
-    keys = [name for name in ("user", "item", "time", "event") if name in frame.columns]
-    again = frame.select(~pl.struct(keys).is_first_distinct()).to_series()
+    twice, keys = duplicates.again(frame), ", ".join(duplicates.keys_of(frame))
     yield Finding(
-        "duplicates", int(again.sum()), number, "events", f"same {', '.join(keys)} as an earlier event",
-        "--duplicates first keeps one of each", rows_of(frame, again),
+        "duplicates", int(twice.sum()), number, "events", f"same {keys} as an earlier event",
+        "--duplicates first keeps one of each", rows_of(frame, twice),
     )  # fmt: skip
     odd = suspicious(frame["time"])
     yield Finding(
