@@ -88,5 +88,9 @@ def test_the_command_writes_what_it_answers(ring_log: EventLog, tmp_path: Path) 
     ring = "ABCDEFGHIJ"
     first = written.filter(place=1).sort("user")["item"].to_list()
     assert first == [ring[(ring.index(item) + 1) % 10] for item in last]
+    table = out.with_suffix(".csv")
+    assert call(["recommend", str(run), "--all", str(table), "-k", "3"]) == 0
+    assert pl.read_csv(table, schema_overrides=written.schema).equals(written)
+    assert call(["recommend", str(run), "--all", str(out.with_suffix(".txt"))]) == 2
     assert call(["recommend", str(run), "--all", str(out), "--user", "u01"]) == 2
     assert call(["recommend", str(run), "--all", str(out), "--explain"]) == 2

@@ -60,6 +60,18 @@ def test_a_converted_log_is_the_same_log(ask: Ask, ring_csv: Path, tmp_path: Pat
     assert json.loads(said)["fingerprint"] == read(ring_csv).fingerprint() == read(out).fingerprint()
 
 
+def test_what_a_conversion_sets_aside_is_told(ask: Ask, tmp_path: Path) -> None:
+    source, out = tmp_path / "log.csv", tmp_path / "out.csv"
+    source.write_text("user,item,timestamp\nu,a,1700000000\nu,,1700000001\nu,b,1700000002\n")
+    status, said, err = ask("data", "convert", source, out)
+    assert status == 0
+    assert "2 events are in" in said
+    assert "Rows: 3 read, 2 kept, 1 set aside." in err
+    _, said, err = ask("data", "convert", source, out, "--json")
+    found = json.loads(said)
+    assert (found["events"], found["rows_read"], sum(found["set_aside"].values())) == (2, 3, 1)
+
+
 TEXT = st.text(min_size=1, max_size=6, alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]))
 EVENTS = st.lists(st.tuples(TEXT, TEXT, st.integers(0, 2**41)), min_size=1, max_size=12)
 

@@ -54,6 +54,18 @@ def test_what_a_session_that_began_before_the_cut_holds_after_it_is_in_no_part(s
     assert len(other.after) == len(part.after)
 
 
+def test_lists_that_are_in_no_part_are_counted(shown: Shown) -> None:
+    """Sessions that go on for as long as the log, such as users: what they are shown after a cut is nobody's."""
+    lines: list[str] = []
+    begins = np.where(np.arange(len(shown)) % 2, shown.begins, shown.at.min())
+    at = np.where(np.arange(len(shown)) % 2, shown.at, shown.at.max())
+    found = fit(replace(shown, begins=begins, at=at), Reranking(models=()), lines.append)
+    gone = next(line for line in lines if "in none of these parts" in line)
+    assert int(gone.split(" of ")[0].replace(",", "")) > 0.2 * len(shown)
+    assert "sessions that are shorter" in gone
+    assert gone in found.notes
+
+
 def test_without_times_sessions_are_drawn_and_that_is_said(shown: Shown) -> None:
     n = len(shown)
     blank = replace(shown, at=np.full(n, MISSING_TIME), begins=np.full(n, MISSING_TIME))

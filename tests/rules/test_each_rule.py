@@ -60,7 +60,8 @@ def test_lists_of_ids() -> None:
     assert listed([Listed(deny=("c", "zzz"))], catalogue()) == "dba"
     assert listed([Listed(allow=("a", "c", "zzz"), deny=("a",))], catalogue()) == "c"
     assert listed([Listed(allow=())], catalogue()) == "", "nothing is allowed"
-    assert Ruling(Rules((Listed(deny=("c", "zzz")),)), catalogue()).unknown() == ("zzz",)
+    rules = Rules((Listed(deny=("c", "zzz")), Boost(items=("a", "yyy"), factor=2.0)))
+    assert Ruling(rules, catalogue()).unknown() == ("zzz", "yyy")
 
 
 def test_ends_of_a_band_are_in_it_and_gaps_as_asked() -> None:

@@ -153,9 +153,14 @@ def convert(
     _check_target(out)
     log = _read(source)
     write(log, out)
+    reading = log.reading
     if as_json:
-        terminal.emit({"file": str(out), "events": log.n_events, "fingerprint": log.fingerprint()})
+        found = {"file": str(out), "events": log.n_events, "fingerprint": log.fingerprint()}
+        terminal.emit(found | {"rows_read": reading.rows_read, "set_aside": dict(reading.set_aside)})
         return
+    if reading.set_aside:
+        for line in reading.lines():
+            terminal.note(line)
     terminal.out(f"{log.n_events:,} events are in {out}. Fingerprint: {log.fingerprint()}")
     if log.items is not None and "title" in log.items.columns:
         terminal.out("Titles are no part of the events, and were not written.")

@@ -67,8 +67,8 @@ def recommend(
         Path | None,
         typer.Option(
             "--all",
-            metavar="OUT.parquet",
-            help="Write the answers for all users whose histories the run has kept to this file.",
+            metavar="OUT",
+            help="Write the answers for all users whose histories the run has kept to this file (.parquet or .csv).",
         ),
     ] = None,
     at: Annotated[

@@ -92,8 +92,9 @@ def serve(
         raise MissingExtraError(
             f"Serving needs {fault.name}, which is not installed: pip install 'ensue[serve]'."
         ) from fault
-    terminal.note(f"http://{settings.host}:{settings.port}  (Ctrl-C ends it)")
-    start(settings, log_requests)
+    start(
+        settings, log_requests, lambda port: terminal.note(f"http://{settings.host}:{port}  (Ctrl-C ends it)")
+    )
 
 
 keys = typer.Typer(name="keys", help="Keys of those who may ask the service.", no_args_is_help=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ensue.questions import Question
     from ensue.ranking import Recommender, Slate
 
+ENDINGS = (".parquet", ".csv")
+"""What the answers for all users are written as."""
 FILMS = ("Star Wars (1977)", "Fargo (1996)")
 """The history that is typed as titles, where the catalogue has them."""
 
@@ -236,13 +238,15 @@ def write_all(
     from ensue.errors import QueryError
     from ensue.everybody import slates_of_all
 
+    if out.suffix not in ENDINGS:
+        raise QueryError(f"{out} must end in {' or '.join(ENDINGS)}: by that it is told what to write.")
     whole = run.parent.parent if run.parent.name == ladder.MODELS else run
     table = slates_of_all(
         recommender, ladder.histories(whole), k, exclude=exclude, exclude_seen=exclude_seen, at=at
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        table.write_parquet(out)
+        table.write_csv(out) if out.suffix == ".csv" else table.write_parquet(out)
     except OSError as fault:
         raise QueryError(f"{out} cannot be written: {fault.strerror or fault}.") from fault
     return {"users": table["user"].n_unique(), "rows": table.height}

@@ -27,6 +27,9 @@ STRENGTHS = (1e-4, 1e-3, 1e-2)
 MOST_LISTS = 100_000
 """The most lists that weights are learnt from, the newest: each feature of each of their candidates takes 16 bytes."""
 
+MANY = 0.2
+"""The share of lists in no part from which on it is said what would help."""
+
 
 @dataclass(frozen=True)
 class Reranking:
@@ -125,6 +128,15 @@ def fit(shown: Shown, how: Reranking | None = None, say: Callable[[str], None] =
     say(
         f"learning from {len(inner.before):,} lists, choosing on {len(inner.after):,}, testing on {len(outer.after):,}"
     )
+    between = len(shown) - len(inner.before) - len(inner.after) - len(outer.after)
+    crossing = (
+        f"{between:,} of {len(shown):,} lists are in none of these parts: they were shown after a cut, in sessions "
+        "that began before it"
+    )
+    if between > MANY * len(shown):
+        crossing += "; sessions that are shorter, such as one for each visit of a user, leave fewer out"
+    if between:
+        say(crossing)
     first = _Learnt.of(inner.before, inner.events, given, how)
     validation = {"engine": reciprocal(Order("engine", ()), inner.after)}
     for strength in how.strengths:
@@ -153,6 +165,7 @@ def fit(shown: Shown, how: Reranking | None = None, say: Callable[[str], None] =
         notes.append(
             f"the test is of sessions that began at {_iso(outer.cut)} or later; nothing later was learnt from"
         )
+    notes += [crossing] if between else []
     return Fitted(reranker, evaluate(reranker, outer.after, seed=how.seed), validation, tuple(notes))
 
 

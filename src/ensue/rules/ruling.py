@@ -15,6 +15,7 @@ from ensue.catalogue import Catalogue
 from ensue.errors import ConfigError
 from ensue.ranking import top_k
 from ensue.rules.availability import Availability, Listed
+from ensue.rules.boost import Boost
 from ensue.rules.columns import Columns
 from ensue.rules.filling import fill
 from ensue.rules.rule import AskedFilter, Boosting, Capping, Ceiling, Diversifying, Filter, Request, Row, Rule
@@ -133,9 +134,14 @@ class Ruling:
         self._withdrawn: tuple[int, Items] = (-1, np.zeros(0, dtype=np.int32))
 
     def unknown(self) -> tuple[str, ...]:
-        """Ids in lists of what is allowed or denied that the catalogue does not hold; they change nothing."""
-        lists = [rule for rule in self.rules.rules if isinstance(rule, Listed)]
-        return self.columns.codes(item for rule in lists for item in (*(rule.allow or ()), *rule.deny))[1]
+        """Ids that are allowed, denied or boosted and that the catalogue does not hold; they change nothing."""
+        named: list[str] = []
+        for rule in self.rules.rules:
+            if isinstance(rule, Listed):
+                named += [*(rule.allow or ()), *rule.deny]
+            elif isinstance(rule, Boost):
+                named += rule.items
+        return self.columns.codes(named)[1]
 
     def apply(self, scores: Row, request: Request) -> Ruled:
         """The best items that the rules let through.

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -38,12 +39,15 @@ def worker() -> Any:
         sys.exit(STARTUP_FAILURE)
 
 
-def run(settings: Settings, log_requests: bool = False) -> None:
+def run(
+    settings: Settings, log_requests: bool = False, say: Callable[[int], None] = lambda port: None
+) -> None:
     """Serves until it is told to stop; what has begun is ended first.
 
     Args:
         settings: how it is set up.
         log_requests: whether each request is logged, by its route, status and time alone.
+        say: is told the port once nothing that can be known before stands in the way.
 
     Raises:
         EnsueError: it cannot be set up.
@@ -64,8 +68,11 @@ def run(settings: Settings, log_requests: bool = False) -> None:
     }
     _logging(log_requests)
     if settings.workers == 1:
-        uvicorn.run(application(settings), **options)
+        app = application(settings)
+        say(port)
+        uvicorn.run(app, **options)
         return
+    say(port)
     os.environ[SETTINGS] = json.dumps(asdict(settings))
     os.environ[REQUESTS] = "1" if log_requests else "0"
     if sys.platform != "win32":
