@@ -50,6 +50,7 @@ class Data:
         quoting: False takes double quotes as plain characters.
         decimal: mark before the fraction, "." or ",".
         time_unit: of the time column; recognised if empty.
+        items: file that tells of the items, a row for each; "" takes what the source tells of them.
     """
 
     source: str = ""
@@ -59,6 +60,7 @@ class Data:
     quoting: bool = True
     decimal: str = "."
     time_unit: str = ""
+    items: str = ""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 

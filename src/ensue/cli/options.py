@@ -177,6 +177,12 @@ class Reading:
     time_unit: Annotated[
         str, typer.Option(help="'s', 'ms', 'us', 'ns', 'iso', 'date' or a pattern like '%d/%m/%Y'.")
     ] = ""
+    items: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="What is known of the items, a row for each: titles, prices, kinds."
+        ),
+    ] = ""
 
     def content(self) -> dict[str, Any]:
         """What was given, as the table `[data]` of an experiment file."""
@@ -186,6 +192,7 @@ class Reading:
             "delimiter": self.delimiter.replace("\\t", "\t"),
             "decimal": self.decimal,
             "time_unit": self.time_unit,
+            "items": self.items,
         }
         return {name: value for name, value in given.items() if value} | (
             {"quoting": False} if self.no_quoting else {}

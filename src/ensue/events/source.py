@@ -13,6 +13,7 @@ from ensue.errors import ConfigError, DataError, MissingExtraError
 from ensue.events import columns as naming
 from ensue.events import times
 from ensue.events.gathering import Gathering
+from ensue.events.item_table import read_items
 from ensue.events.log import EventLog
 from ensue.events.readers import (
     Options,
@@ -60,6 +61,7 @@ def read(
     time_unit: str | None = None,
     since: str | None = None,
     until: str | None = None,
+    items: str | Path | pl.DataFrame | None = None,
 ) -> EventLog:
     """The event log of a file, a folder of files, or a table in memory.
 
@@ -78,6 +80,7 @@ def read(
         time_unit: "s", "ms", "us", "ns", "iso", "date" or a strftime pattern; recognised otherwise.
         since: ISO date or time; earlier events are set aside.
         until: ISO date or time; later events are set aside.
+        items: what is known of the items, as `read_items` takes it; in place of what the source tells of them.
 
     Raises:
         ColumnError: columns are missing, ambiguous or of a type that cannot serve.
@@ -91,13 +94,14 @@ def read(
         (['a', 'b'], 'uid')
     """
     asked = _asked(columns, delimiter, quoting, decimal, time_unit, since, until)
+    known = None if items is None else _known(items, asked)
     gathering = Gathering(asked.options.columns, asked.rules)
     found = _found(source, format)
     frames = [gathering.add(reader.read(path, asked.options)) for reader, path in found.sources]
     if found.table is not None:
         frames.append(gathering.add(found.table))
-    reading = gathering.account(found.name, found.notes)
-    return EventLog.of(_together(frames), gathering.items, reading)
+    table, notes = (gathering.items, ()) if known is None else known
+    return EventLog.of(_together(frames), table, gathering.account(found.name, (*found.notes, *notes)))
 
 
 class Stream:
@@ -125,8 +129,10 @@ class Stream:
         time_unit: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        items: str | Path | pl.DataFrame | None = None,
     ) -> None:
         self._asked = _asked(columns, delimiter, quoting, decimal, time_unit, since, until)
+        self._known = None if items is None else _known(items, self._asked)
         self._found = _found(source, format)
         self._gathering = Gathering(self._asked.options.columns, self._asked.rules)
         self._rows = rows
@@ -162,8 +168,8 @@ class Stream:
 
     @property
     def items(self) -> pl.DataFrame | None:
-        """What the pieces so far told of items."""
-        return self._gathering.items
+        """What is known of items, or what the pieces so far told of them."""
+        return self._gathering.items if self._known is None else self._known[0]
 
     def account(self) -> Reading:
         """The account of all pieces.
@@ -171,7 +177,8 @@ class Stream:
         Raises:
             DataError: most rows are bad, so it is the reading that is wrong.
         """
-        return self._gathering.account(self._found.name, self._found.notes)
+        told = () if self._known is None else self._known[1]
+        return self._gathering.account(self._found.name, (*self._found.notes, *told))
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,15 @@ def _asked(
         until=None if until is None else times.moment(until, "until"),
     )
     return _Asked(Options(mapping, delimiter, quoting), rules)
+
+
+def _known(items: str | Path | pl.DataFrame, asked: _Asked) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The caller's table of items, and the note that it was read."""
+    options = asked.options
+    table, note = read_items(
+        items, columns=options.columns, quoting=options.quoting, decimal=asked.rules.decimal
+    )
+    return table, (note,)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ensue.errors import ConfigError
 from ensue.events import datasets
 from ensue.events.log import EventLog
 from ensue.events.simulate import demo_log
@@ -16,7 +17,14 @@ SIMULATED = "simulated"
 
 
 def load_log(data: Data, say: Callable[[str], None] | None = None) -> EventLog:
-    """The log that an experiment names: a path, a public data set, or a simulated one."""
+    """The log that an experiment names: a path, a public data set, or a simulated one.
+
+    Raises:
+        ConfigError: a table of items is given for a log that has its own.
+    """
+    made = data.source == SIMULATED or (data.source in datasets.DATASETS and not Path(data.source).exists())
+    if made and data.items:
+        raise ConfigError(f"{data.source} tells of its items itself: leave data.items (--items) out.")
     if data.source == SIMULATED:
         return demo_log()
     if data.source in datasets.DATASETS and not Path(data.source).exists():
@@ -33,4 +41,5 @@ def reading(data: Data) -> dict[str, Any]:
         "quoting": data.quoting,
         "decimal": data.decimal,
         "time_unit": data.time_unit or None,
+        "items": data.items or None,
     }
