@@ -33,6 +33,27 @@ def sequences() -> Sequences:
     return Training.of(log).sequences
 
 
+def test_text_of_fractions_is_read_as_the_numbers_that_it_is(sequences: Sequences) -> None:
+    """A price from CSV is what it is from Parquet; whole numbers may be codes, and 007 is one."""
+    texts = {
+        "price": ["1.5", "3", "", "2"],
+        "shop": ["1", "2", "1", "2"],
+        "zip": ["01.5", "2.5", "3.5", "4.5"],
+    }
+    context = {name: pl.Series(name, values) for name, values in texts.items()}
+    typed = context | {"price": pl.Series("price", [1.5, 3.0, None, 2.0])}
+    found, wanted = (
+        Inputs.fit(replace(sequences, context=columns), tuple(texts), length=3, causal=True)
+        for columns in (context, typed)
+    )
+    assert [entry["kind"] for entry in found.encodings.to_json()] == ["number", "category", "category"]
+    assert found.encodings.to_json() == wanted.encodings.to_json()
+    flat = found.flat(replace(sequences.queries(), context=context))["price"]
+    assert np.array_equal(
+        flat, wanted.flat(replace(sequences.queries(), context=typed))["price"], equal_nan=True
+    )
+
+
 def test_gaps_are_powers_of_two_of_a_second() -> None:
     """0 s is in bucket 0, 1 and 2 s in bucket 1, 3 to 6 s in bucket 2; the first event has no event before it."""
     time = np.cumsum([0, 0, 1, 2, 3, 6, 7])[None] * SECOND

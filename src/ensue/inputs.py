@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ensue.batching import Ints, pad, shared_windows
 from ensue.encodings import CALENDAR, Encodings
 from ensue.errors import ArtifactError, ModelError, nearest
+from ensue.events.numerals import all_fractions
 from ensue.sequences import MISSING_TIME, Queries, Sequences
 
 TIME, USER, RATING, GAP, WAIT = "time", "user", "rating", "gap", "wait"
@@ -74,6 +75,8 @@ class Inputs:
     def fit(cls, sequences: Sequences, reads: tuple[str, ...], length: int, causal: bool) -> Inputs:
         """What is read, with encodings fitted on training sequences.
 
+        Text that holds numbers alone, some of them fractions, is read as numbers: delimited files know no types.
+
         Raises:
             ModelError: a column is wanted that the log does not have.
         """
@@ -91,7 +94,8 @@ class Inputs:
                     f"the log has no column '{name}' to read; it has {has}.{nearest(name, known)}"
                 )
         wanted = tuple(name for name in reads if name not in UNCODED)
-        return cls(reads, Encodings.fit(columns, wanted), length, causal)
+        kinds = {name: "number" for name in wanted if name in columns and all_fractions(columns[name])}
+        return cls(reads, Encodings.fit(columns, wanted, kinds), length, causal)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -41,6 +41,17 @@ def test_the_rule_on_seen_items_follows_the_audit_or_the_option(
     assert json.loads(ask(*words, "--exclude-seen")[1])["exclude_seen"] is True
 
 
+def test_options_of_networks_change_nothing_of_a_count_and_that_is_said(
+    ask: Ask, ring_csv: Path, tmp_path: Path
+) -> None:
+    words = ("train", ring_csv, "--model", "markov", "--out", tmp_path / "m")
+    _, _, plain = ask(*words)
+    assert "change nothing" not in plain
+    status, _, err = ask(*words, "--checkpoints", tmp_path / "c", "--max-minutes", 1, "--compile")
+    assert status == 0
+    assert "markov is no network, so these change nothing: --checkpoints, --max-minutes, --compile" in err
+
+
 def test_all_faults_of_settings_are_told(ask: Ask, ring_csv: Path) -> None:
     status, _, err = ask("train", ring_csv, "--model", "rules", "--set", "windw=3", "--set", "decay=much")
     assert status == 2

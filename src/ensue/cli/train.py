@@ -112,7 +112,18 @@ def train(
             "Which model? Name one with --model (`ensue models` lists them), or take --preset fast."
         )
     if model and preset is None:
-        described_model(model, own)  # faults are told before anything is read
+        known = described_model(model, own).settings()  # faults are told before anything is read
+        given = {
+            "--checkpoints": checkpoints,
+            "--max-minutes": max_minutes,
+            "--processes": processes,
+            "--precision": precision is not Precision.auto,
+            "--tokens-at-once": tokens_at_once,
+            "--compile": compiled,
+        }
+        idle = ", ".join(option for option, value in given.items() if value)
+        if idle and "epochs" not in known:
+            shown.say(f"{model} is no network, so these change nothing: {idle}")
     conditions = Conditions(
         seed=seed,
         progress=shown,

@@ -10,6 +10,7 @@ import polars as pl
 
 from ensue.errors import ColumnError, DataError, nearest
 from ensue.events.columns import usual
+from ensue.events.numerals import all_numbers
 from ensue.events.readers import Options, RawTable, delimited, reader_for
 
 ITEM, TITLE = "item", "title"
@@ -17,8 +18,6 @@ TITLES = ("title", "name", "item_name", "product_name", "label")
 """Columns that may be the title, the first that is there; the others stay what they are."""
 
 FORMS = ("delimited", "jsonlines", "parquet")
-NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
-"""Text that is a number, and no code of digits: 007 is none."""
 
 
 def read_items(
@@ -122,8 +121,7 @@ def _read(values: pl.Series, decimal: str) -> pl.Series:
         return values
     values = values.set(values == "", None)
     plain = values.str.replace(",", ".", literal=True) if decimal == "," else values
-    known = plain.drop_nulls()
-    if not len(known) or not known.str.contains(NUMBER).all():
+    if not all_numbers(plain):
         return values
-    whole = known.str.contains(r"^-?\d{1,18}$").all()
+    whole = plain.drop_nulls().str.contains(r"^-?\d{1,18}$").all()
     return plain.cast(pl.Int64 if whole else pl.Float64)
