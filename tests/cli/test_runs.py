@@ -94,3 +94,25 @@ def test_the_help_of_the_group_is_its_own(ask: Ask) -> None:
     assert status == 0
     assert "diff" in out
     assert "show" in out
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_a_run_of_ratings_is_whole_in_every_width(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """RMSE and its interval take room that other figures leave, and nothing is cut off."""
+    rows = [
+        f"u{user},i{(user * 7 + step * 3) % 12},{1 + (user + step) % 5},{1_700_000_000 + 60 * step}"
+        for user in range(30)
+        for step in range(9)
+    ]
+    log, out = tmp_path / "ratings.csv", tmp_path / "run"
+    log.write_text("user,item,rating,timestamp\n" + "\n".join(rows) + "\n")
+    assert ask("run", log, "--models", "bayesian", "--split", "last", "--out", out)[0] == 0
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = ask("runs", "show", out)[1]
+    table = shown.split("\n\n")[0]
+    assert "RMSE" in table
+    assert "bayesian *" in table
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= columns
