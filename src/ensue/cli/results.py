@@ -45,7 +45,7 @@ def _table(rungs: Sequence[Mapping[str, Any]], best: str, by_rmse: bool) -> None
     """Prints the table of models of one track, RMSE first where that leads."""
     wide, roomy = terminal.width() >= terminal.NARROW, terminal.width() >= ROOMY
     metrics = shown_metrics(list(rungs[0]["test"]["all"]["metrics"]))
-    if by_rmse and not roomy:  # RMSE has taken the place of one or two of them; `--json` and the report have them all
+    if by_rmse and not roomy:  # RMSE and its interval take their room; `--json` and the report have them all
         metrics = metrics[: 3 if wide else 2]
     right: dict[str, Any] = {"justify": "right"}
     sure = metrics[: 1 if by_rmse else 2]  # those with their intervals
