@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from ensue.errors import ColumnError, DataError
-from ensue.events import sessions
+from ensue.events import duplicates, sessions
 from ensue.events.log import EventLog, tied_events
 from ensue.events.times import suspicious
 
@@ -62,7 +62,7 @@ class Audit:
         mean_length: events per sequence.
         single: users with one event, who can be neither trained on nor tested.
         repeat_share: share of events whose item the user had before.
-        duplicates: events that repeat user, item and time of another one.
+        duplicates: events that come again in all that ensue reads, see `ensue.events.duplicates`.
         tied_share: share of events that share their time with another of the same sequence.
         top_1_share: share of the events that the most popular 1 % of the items have (at least one item).
         top_10_share: the same for 10 %.
@@ -116,7 +116,7 @@ class Audit:
             lines.append("time: none, the order of the events is given")
         lines.append(f"repeats: {self.repeat_share:.1%} of events are on an item the user had before")
         if self.duplicates and self.first is not None:
-            lines.append(f"duplicates: {self.duplicates:,} events repeat user, item and time of another")
+            lines.append(f"duplicates: {self.duplicates:,} events come again in all that ensue reads")
         lines.append(
             f"popularity: 1 % of the items have {self.top_1_share:.1%} of the events, 10 % have "
             f"{self.top_10_share:.1%} (Gini {self.gini:.2f})"
@@ -181,7 +181,6 @@ def audit(log: EventLog, by: str = "user") -> Audit:
     counts = np.sort(frame.group_by("item").len()["len"].to_numpy().astype(np.float64))[::-1]
     first, last = _ends(log)
     repeats = (frame.height - pairs) / frame.height
-    keys = ["user", "item", *(["time"] if log.has_time else [])]
     tied = tied_events(log, by) / frame.height
     return Audit(
         by=by,
@@ -197,7 +196,7 @@ def audit(log: EventLog, by: str = "user") -> Audit:
         mean_length=float(lengths.mean()),
         single=int((frame.group_by("user").len()["len"] == 1).sum()),
         repeat_share=repeats,
-        duplicates=frame.height - frame.select(keys).unique().height if log.has_time else 0,
+        duplicates=int(duplicates.again(frame).sum()) if log.has_time else 0,
         tied_share=tied,
         top_1_share=_top_share(counts, 0.01),
         top_10_share=_top_share(counts, 0.1),

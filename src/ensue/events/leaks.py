@@ -264,7 +264,8 @@ def _across(log: EventLog) -> Iterator[Finding]:
         yield Finding(
             "duplicates across leave-last-out", int(same.sum()), int(last.sum()), "users",
             "their last event is a copy of the one before, so the answer stands in the question",
-            "--duplicates first", rows_of(frame, pl.Series(same)),
+            "--duplicates first; --repeats collapse takes those too that differ in type, basket or quantity",
+            rows_of(frame, pl.Series(same)),
         )  # fmt: skip
         stamp = frame["time"].dt.epoch("us").to_numpy()
         late = stamp >= np.quantile(stamp, 0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from ensue.events.sessions.rule import Sessions
@@ -23,6 +24,15 @@ def going_on(history: History, rule: Sessions) -> History:
     rows = history.rows
     if not rows or rows[-1].session is not None or rule.nothing:
         return history
+    times = np.array([row.time for row in rows])
+    known = times[times != MISSING_TIME]  # those that are not known come first
+    times = np.maximum(times, known[0]) if len(known) else np.zeros_like(times)
+    return history.of(rows[rule.begin_of_last(times, lambda: _table(history)) :])
+
+
+def _table(history: History) -> pl.DataFrame:
+    """The events as the columns of a log, all but the times as text."""
+    rows = history.rows
     times = [None if row.time == MISSING_TIME else row.time for row in rows]
     frame = pl.DataFrame(
         {
@@ -37,4 +47,4 @@ def going_on(history: History, rule: Sessions) -> History:
         for name, values in context.items()
         if name not in frame.columns
     ]
-    return history.of(rows[rule.begin_of_last(frame.with_columns(told)) :])
+    return frame.with_columns(told)

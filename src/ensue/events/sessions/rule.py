@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
 from ensue.events.accounts import told
 from ensue.events.log import CANONICAL, TIME, EventLog
-from ensue.events.sessions.cuts import Flags, Grouped, limited
+from ensue.events.sessions.cuts import Flags, Grouped, Places, limited
 
 CALENDAR = {"day": "1d", "week": "1w", "month": "1mo"}
 _MOST_US = 2**62
@@ -207,23 +207,32 @@ class Sessions:
             note += f"; no event is of type {', '.join(unseen)}"
         return self._without_short(dataclasses.replace(log, frame=frame), sizes, note)
 
-    def begin_of_last(self, frame: pl.DataFrame) -> int:
+    def begin_of_last(self, times: Places, table: Callable[[], pl.DataFrame]) -> int:
         """At which of one user's events, in their order, the last session begins by the cuts and the limits.
 
         Args:
-            frame: at least one event, with "user" the same for all; a column that is asked for and is not there says
-                nothing, and neither does a time that is missing.
+            times: `[E]` microseconds, rising; at least one.
+            table: gives the events, with "user" the same for all, where a cut goes by more than a gap; a column that is
+                asked for and is not there says nothing, and neither does a time that is missing.
         """
-        asked = ["time", "event", *self.changes]
-        asked += [] if isinstance(self.starts, pl.Expr) else list(self.starts)
-        lacking = [name for name in dict.fromkeys(asked) if name not in frame.columns]
-        kind = {"time": pl.Datetime("us", "UTC")}
-        frame = frame.with_columns(pl.lit(None, kind.get(name, pl.String)).alias(name) for name in lacking)
-        begins = self._begins(frame, "user")
+        if replace(self, gap=0.0).cuts:
+            begins = self._begins(self._with_columns(table()), "user")
+        else:
+            gap = min(round(self.gap * 1_000_000), _MOST_US)
+            begins = (
+                np.append(True, np.diff(times) > gap) if self.gap else np.zeros(len(times), dtype=np.bool_)
+            )
         begins[0] = True
-        times = frame["time"].dt.epoch("us").fill_null(strategy="forward").fill_null(0).to_numpy()
         longest = min(round(self.max_seconds * 1_000_000), _MOST_US)
         return int(np.flatnonzero(limited(begins, self.max_events, times, longest))[-1])
+
+    def _with_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """A table with all columns that the cuts go by, empty where it has none."""
+        asked = ["time", "event", *self.changes]
+        asked += [] if isinstance(self.starts, pl.Expr) else list(self.starts)
+        kind = {"time": pl.Datetime("us", "UTC")}
+        lacking = [name for name in dict.fromkeys(asked) if name not in frame.columns]
+        return frame.with_columns(pl.lit(None, kind.get(name, pl.String)).alias(name) for name in lacking)
 
     def _check_columns(self, log: EventLog) -> None:
         """Raises an error if the log lacks what the rule goes by."""
