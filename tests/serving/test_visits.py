@@ -27,7 +27,9 @@ BEGAN = datetime(2024, 3, 1, tzinfo=UTC)
 
 events = st.lists(
     st.tuples(
-        st.integers(0, 4 * 86_400).map(lambda second: BEGAN + timedelta(seconds=second)),
+        st.one_of(st.integers(0, 4 * 86_400), st.integers(0, 192).map(lambda halves: 1_800 * halves)).map(
+            lambda second: BEGAN + timedelta(seconds=second)
+        ),  # gaps that are just as long as the rule's among them
         st.sampled_from(["view", "buy"]),
         st.sampled_from(["web", "app"]),
     ),
