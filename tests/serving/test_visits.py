@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -18,6 +19,7 @@ from ensue.experiment import experiment_of
 from ensue.model import fit
 from ensue.moments import microseconds
 from ensue.objective import Objective
+from ensue.sequences import MISSING_TIME
 from ensue.serving.application import application
 from ensue.serving.settings import Settings
 from ensue.serving.state.history import History, Row
@@ -27,7 +29,7 @@ BEGAN = datetime(2024, 3, 1, tzinfo=UTC)
 
 events = st.lists(
     st.tuples(
-        st.one_of(st.integers(0, 4 * 86_400), st.integers(0, 192).map(lambda halves: 1_800 * halves)).map(
+        st.one_of(st.integers(0, 4 * 86_400), st.integers(0, 8).map(lambda halves: 1_800 * halves)).map(
             lambda second: BEGAN + timedelta(seconds=second)
         ),  # gaps that are just as long as the rule's among them
         st.sampled_from(["view", "buy"]),
@@ -67,6 +69,18 @@ def test_events_without_a_session_are_cut_as_a_log_is(
     frame = rule.apply(EventLog.of(pl.DataFrame(table))).frame
     last = frame if rule.nothing else frame.filter(pl.col("session") == pl.col("session").last())
     assert going_on(History(of(rows)), rule).items == last["item"].to_list()
+
+
+@pytest.mark.parametrize("more", [{}, {"calendar": "day"}])
+def test_a_gap_just_as_long_as_the_rule_does_not_cut(more: dict[str, Any]) -> None:
+    """By the times alone, and where the rule goes by more than those."""
+    rule = Sessions(gap=1800.0, **more)
+    seconds = (0, 1800, 3600.000001, 5400)
+    rows = [(BEGAN + timedelta(seconds=second), "view", "web") for second in seconds]
+    assert going_on(History(of(rows)), rule).items == ["i2", "i3"]
+    assert going_on(History(of(rows[:2])), rule).items == ["i0", "i1"]
+    untimed = [row._replace(time=MISSING_TIME) for row in of(rows[:2])]
+    assert going_on(History((*untimed, *of(rows)[2:3])), rule).items == ["i0", "i1", "i2"]
 
 
 @given(events, events, rules)
