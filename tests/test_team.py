@@ -138,3 +138,28 @@ def test_the_leaders_own_fault_is_the_reason_though_the_others_break_off(tmp_pat
     members = [subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])]
     members[0].wait()
     assert _reason(members, tmp_path, RuntimeError("out of memory")) == "out of memory"
+
+
+def stopped_within(team: Team, expected: int) -> None:
+    with team.spared():
+        assert torch.get_num_threads() == expected
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("team", "threads", "spared"),
+    [(Team(0, 2), 1, 2), (Team(0, 8), 1, 3), (Team(0, 2), 4, 4), (Team(1, 2), 1, 1), (ALONE, 1, 1)],
+)
+def test_the_leader_takes_the_cores_of_those_who_wait(
+    team: Team, threads: int, spared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than there are, and it gives them back, whatever happens."""
+    monkeypatch.setattr("ensue.team.cores", lambda: 3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped_within(team, spared)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

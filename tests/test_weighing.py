@@ -20,7 +20,7 @@ from ensue.neural_model import NeuralModel
 from ensue.prior_table import Leaning
 from ensue.ranking import Recommender
 from ensue.splits import Split, last_out
-from ensue.weighing import WEIGHTS, weighed
+from ensue.weighing import WEIGHTS, best_of, weighed
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def small(**settings: Any) -> NeuralModel:
         "dropout": 0.0,
         "learning_rate": 0.01,
     }
-    found = model_of("gru", **own, **settings)
+    found = model_of("gru", **(own | settings))
     assert isinstance(found, NeuralModel)
     return found
 
@@ -204,3 +204,58 @@ def test_histories_that_hold_no_known_item_are_not_asked_about(training: Trainin
     nobody = weighed(scoring.plain, prior.leaning(), some[np.arange(5)], False, "ndcg@10")
     assert set(nobody) == set(WEIGHTS)
     assert not any(nobody.values())
+
+
+@pytest.mark.parametrize(
+    ("most", "emptied", "judged", "each", "at_last"),
+    [(10**8, False, 40, 1, 0), (12 * 11, False, 40, 2, 1), (10**8, True, 40, 2, 1), (10**8, False, 20, 1, 1)],
+)
+def test_a_network_is_asked_once_where_that_tells_all(
+    training: Training,
+    most: int,
+    emptied: bool,
+    judged: int,
+    each: int,
+    at_last: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where examples are left out it is evaluated apart, and weighed by all of them at the end."""
+    monkeypatch.setattr("ensue.weighing.FEWEST", 1)
+    monkeypatch.setattr("ensue.weighing.SCORES_OF_AN_EPOCH", most)
+    examples = training.validation
+    assert examples is not None
+    if emptied:
+        ends = np.where(np.arange(len(examples)) < 5, examples.queries.starts, examples.queries.ends)
+        examples = replace(examples, queries=replace(examples.queries, ends=ends))
+    asked: list[int] = []
+    plain = TorchScoring.plain
+
+    def counting(scoring: TorchScoring, queries: Any) -> Any:
+        if len(queries) > 8:  # so many are looked at for numbers that are none
+            asked.append(len(queries))
+        return plain(scoring, queries)
+
+    monkeypatch.setattr(TorchScoring, "plain", counting)
+    model = small(prior="beside", epochs=3, patience=9, validation_targets=judged)
+    fitted = model.fit(replace(training, validation=examples))
+    assert len(asked) == 3 * each + at_last
+    assert not at_last or asked[-1] == np.count_nonzero(examples.queries.lengths)
+    scoring = fitted.scoring
+    assert isinstance(scoring, TorchScoring)
+    assert scoring.network.prior is not None
+    scores = weighed(scoring.plain, scoring.network.prior.leaning(), examples, False, "ndcg@10")
+    assert fitted.settings["prior_weight"] == best_of(scores)
+
+
+def test_the_weight_at_last_is_that_of_the_best_epoch_whatever_came_after(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch finds another weight; the best is the second of four."""
+    examples = training.validation
+    assert examples is not None
+    found = iter([{0.0: 0.1, 1.0: 0.2}, {0.0: 0.2, 2.0: 0.5}, {0.0: 0.1, 3.0: 0.4}, {0.0: 0.1, 4.0: 0.3}])
+    monkeypatch.setattr("ensue.weighing.weighed", lambda *given, **settings: next(found))
+    fitted = small(prior="beside", epochs=4, patience=9).fit(training)
+    assert [epoch["score"] for epoch in fitted.facts["history"]] == [0.2, 0.5, 0.4, 0.3]
+    assert fitted.facts["chosen"]["epoch"] == 2
+    assert fitted.settings["prior_weight"] == fitted.facts["prior"]["alpha"] == 2.0

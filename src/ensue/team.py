@@ -6,7 +6,8 @@ one process would have computed it from the whole batch.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ensue.batching import Stretches
+from ensue.cores import cores
 from ensue.errors import ConfigError
 
 
@@ -79,6 +81,17 @@ class Team:
         said = torch.tensor(numbers, dtype=torch.float64)
         dist.broadcast(said, 0)
         return tuple(said.tolist())
+
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """The leader works alone and the others wait for it: their cores are its own for that long."""
+        threads = torch.get_num_threads()
+        if self.leads and self.size > 1:
+            torch.set_num_threads(max(threads, min(threads * self.size, cores())))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 ALONE = Team()

@@ -22,7 +22,6 @@ from ensue.batching import Stretches, windows
 from ensue.checkpoints import Checkpoint
 from ensue.contrast import Contrasting, contrast_of
 from ensue.errors import ModelError
-from ensue.examples import Examples
 from ensue.expected_ratings import rating_facts
 from ensue.export import TorchScoring
 from ensue.feeding import Feed
@@ -31,7 +30,6 @@ from ensue.judging import SELECT, Judge
 from ensue.learning import Learner
 from ensue.model import Conditions, Training
 from ensue.optimisation import device_of, load_parameters
-from ensue.prior import Prior
 from ensue.progress import spoken
 from ensue.ranking import Recommender
 from ensue.rated_beside import BESIDE
@@ -39,7 +37,7 @@ from ensue.second_head import weight_beside
 from ensue.sequences import Sequences
 from ensue.stopping import Stop, stoppable
 from ensue.team import ALONE, Team
-from ensue.weighing import SCORES, SCORES_OF_AN_EPOCH, best_of, weighed
+from ensue.weighing import Weigher, best_of
 
 if TYPE_CHECKING:
     from ensue.domain import Domain
@@ -104,6 +102,7 @@ class Trainer:
         self.answers = rating_facts(self.sequences.rating) if model.rates or both else {}
         self.answers = {BESIDE: self.answers} if both else self.answers
         self.judge = Judge.of(training, model.validation_targets, model.rates, self._say)
+        self.weigher = self._weigher()
         self.data = feed.fingerprint(self.judge.examples)
         self.epoch, self.place, self.count = 0, 0, 0
         self.total = torch.zeros((), device=device)
@@ -218,36 +217,36 @@ class Trainer:
         if self.team.leads:
             scoring = TorchScoring(self.network, self.inputs)
             self._check(scoring)
-            score = self._score(scoring)
+            with self.team.spared():
+                score = self._score(scoring)
             ended = self.judge.enough(self.conditions.stop, self.epoch, score)
         score, ended = self.team.told(score, ended)
         if self.history:
             self.history[-1]["score"] = score
-        self.judge.take(score, self.epoch, self.learner.step, self._weights)
+        better = self.judge.take(score, self.epoch, self.learner.step, self._weights)
+        if better and self.weigher is not None:
+            self.weigher.kept()
         self.judge.ended = bool(ended)
         if own:
             load_parameters(self.network, own)
 
     def _score(self, scoring: TorchScoring) -> float:
         """What the network scores now; with a prior that is to be weighed, at the weight that is best for it now."""
-        beside = self._to_weigh()
-        if beside is not None and self.judge.examples:
-            scores = self._by_weight(beside, scoring, self.judge.examples, SCORES_OF_AN_EPOCH)
-            beside.alpha.fill_(best_of(scores))
+        if self.weigher is not None and self.judge.examples:
+            score = self.weigher.judged(scoring.plain, self.judge.examples)
+            if score is not None and self.judge.metric == SELECT:
+                return score
         catalogue, seen = self.training.catalogue, self.training.exclude_seen
         return self.judge.measured(
             Recommender(catalogue, scoring, self.model.name, exclude_seen=seen, facts=self.answers)
         )
 
-    def _to_weigh(self) -> Prior | None:
-        """The prior beside the network whose weight is to be found; None if there is none, or it is given."""
+    def _weigher(self) -> Weigher | None:
+        """Finds the weight of the prior beside the network; None if there is none, or its weight is given."""
         prior = self.network.prior
-        return None if prior is None or prior.learnt or self.model.prior_weight is not None else prior
-
-    def _by_weight(self, prior: Prior, now: TorchScoring, asked: Examples, most: int) -> dict[float, float]:
-        """What each weight scores."""
-        seen = self.training.exclude_seen
-        return weighed(now.plain, prior.leaning(), asked, seen, SELECT, most=most)
+        if prior is None or prior.learnt or self.model.prior_weight is not None:
+            return None
+        return Weigher(prior, self.training.exclude_seen, SELECT)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
@@ -284,19 +283,20 @@ class Trainer:
 
     def _weighed(self, scoring: TorchScoring) -> dict[str, Any]:
         """The settings that a prior beside the network ends with: the weight that does best on validation."""
-        examples, prior = self.training.validation, self._to_weigh()
-        if prior is None or not examples:
+        examples, weigher = self.training.validation, self.weigher
+        if weigher is None or not examples:
             return {}
-        best = float(prior.alpha)
+        best = float(weigher.prior.alpha)
         if self.team.leads:
-            scores = self._by_weight(prior, scoring, examples, SCORES)
+            with self.team.spared():
+                scores = weigher.at_last(scoring.plain, examples)
             best = best_of(scores)
             self._say(
                 f"the prior beside it counts {best:g} times: {SELECT} on validation is "
                 f"{scores[best]:.4f}, and {scores[0.0]:.4f} without it"
             )
         (best,) = self.team.told(best)
-        prior.alpha.fill_(best)
+        weigher.prior.alpha.fill_(best)
         return {"prior_weight": best}
 
     def _told(self) -> str:
