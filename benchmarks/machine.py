@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+VECTORS = ("avx512_vnni", "avx_vnni", "avx512f", "avx2", "asimddp", "asimd")
+"""Instructions that speeds hang on, the fastest first, by the names that Linux gives them."""
 
 
 def machine(threads: int = 1) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def machine(threads: int = 1) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "processor": processor(),
+        "vectors": vectors(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "threads": threads,
@@ -42,3 +45,13 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor()
+
+
+def vectors() -> str:
+    """The fastest of `VECTORS` that the processor has; "" where that is not known."""
+    described = Path("/proc/cpuinfo")
+    flags: set[str] = set()
+    for line in described.read_text(encoding="utf-8").splitlines() if described.exists() else ():
+        if line.startswith(("flags", "Features")):
+            flags |= set(line.split(":", 1)[1].split())
+    return next((name for name in VECTORS if name in flags), "")

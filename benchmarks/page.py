@@ -269,7 +269,7 @@ def flagship() -> Html | None:
 
 def where(rows: Iterable[Row]) -> Html:
     """On which commits and machines rows were taken."""
-    names = ("processor", "cores", "threads", "torch", "commit")
+    names = ("processor", "vectors", "cores", "threads", "torch", "commit")
     known: Sequence[str] = list(
         dict.fromkeys(", ".join(f"{name} {row[name]}" for name in names if name in row) for row in rows)
     )

@@ -263,10 +263,13 @@ def libraries() -> dict[str, str]:
 
 
 def keep(rows: Sequence[dict[str, Any]], path: Path, shown: bool = True) -> None:
-    """Puts rows in the place of earlier ones of the same kind, and prints them unless they are shown otherwise."""
+    """Puts rows in the place of earlier ones of the same kind, and prints them unless they are shown otherwise.
+
+    Of one kind are those of one processor, too: an answer from a slower one stands beside that from a faster.
+    """
 
     def kind(row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["what"], row.get("workers"), row["items"]
+        return row["what"], row.get("workers"), row["items"], row.get("vectors")
 
     before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     kept = [row for row in before if kind(row) not in {kind(one) for one in rows}]
