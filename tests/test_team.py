@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from tests.test_resume import COURSE, BreaksAt, bits, training
@@ -18,9 +19,11 @@ from tests.test_resume import COURSE, BreaksAt, bits, training
 from ensue.batching import Stretches
 from ensue.cores import cores
 from ensue.errors import ConfigError, ModelError
+from ensue.events.log import EventLog
 from ensue.export import TorchScoring
 from ensue.members import FAULT, _reason
-from ensue.model import Conditions, model_of
+from ensue.model import Conditions, Training, model_of
+from ensue.objective import Objective
 from ensue.ranking import Recommender
 from ensue.team import ALONE, Team
 
@@ -163,3 +166,64 @@ def test_the_leader_takes_the_cores_of_those_who_wait(
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+def sparse_in_targets(objective: Objective) -> Training:
+    """Three of twenty users buy, and rate: most batches of few rows hold no target for one process, or for both."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (
+            f"u{user:02}",
+            f"i{int(rng.integers(8))}",
+            "buy" if user < 3 and step % 2 else "view",
+            float(step % 5) if user < 3 and step % 2 else None,
+        )
+        for user in range(20)
+        for step in range(6)
+    ]
+    frame = pl.DataFrame(
+        rows, schema=["user", "item", "event", "rating"], orient="row", infer_schema_length=None
+    )
+    seconds = pl.from_epoch(pl.int_range(pl.len()) + 1_700_000_000).cast(pl.Datetime("us"))
+    log = EventLog.of(frame.with_columns(time=seconds.dt.replace_time_zone("UTC")))
+    return Training.of(log, objective=objective, exclude_seen=False)
+
+
+BUYS = Objective(targets=("buy",))
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings"),
+    [
+        (BUYS, {"bias": True}),
+        (BUYS, {"tied": False}),
+        (BUYS, {"prior": "rules"}),
+        (Objective(rating=1.0), {}),
+        (Objective(targets=("buy",), rating=1.0), {"tied": False}),
+        (BUYS, {"loss": "mean-squared-error"}),
+    ],
+)
+def test_a_process_without_a_target_keeps_step(objective: Objective, settings: dict[str, Any]) -> None:
+    """Also where a weight is used by targets alone: the others wait for its gradient."""
+    model = model_of("gru", **PLAIN | {"batch_tokens": 12, "epochs": 1} | settings)
+    one, two = (
+        model.fit(sparse_in_targets(objective), Conditions(processes=size, threads=1)) for size in (1, 2)
+    )
+    assert one.facts["steps"] == two.facts["steps"]
+    for name, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[name], value, atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_a_member_ends_with_its_leader() -> None:
+    """Nobody is left behind by a leader that was killed, and could tell nobody."""
+    leader = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code = f"from ensue.members import _end_with; _end_with({leader.pid})"
+    member = subprocess.Popen([sys.executable, "-c", code])  # started by another than its leader
+    assert member.wait(timeout=60) == 1
+    leader.kill()
+    leader.wait()
+    waiting = (
+        f"import os, threading, time; from ensue.members import _end_with as end; leader = {os.getpid()}; "
+    )
+    lives = waiting + "threading.Thread(target=end, args=(leader,), daemon=True).start(); time.sleep(1.5)"
+    assert subprocess.Popen([sys.executable, "-c", lives]).wait(timeout=60) == 0

@@ -73,7 +73,7 @@ class Lesson(nn.Module):
             sought, weights = network.weighed(batch, sought)
         queries, count = sought.queries.float(), len(sought.queries)
         if count == 0:
-            return queries.sum(), 0
+            return queries.sum() + nothing_of(network), 0
         loss = cast(Loss, self.loss)
         scorer = network.scorer().told(network.told(batch, sought.places))
         whole = count if weights is None else weights.sum()
@@ -89,11 +89,26 @@ class Lesson(nn.Module):
             scores, ratings, weights = self.network.rated(batch)
         scores, count = scores.float(), len(scores)
         if count == 0:
-            return scores.sum(), 0
+            return scores.sum() + nothing_of(self.network), 0
         return head.lost(scores, ratings, weights) * (count if weights is None else weights.sum()), count
 
     def _lower(self, device: torch.device) -> AbstractContextManager[Any]:
         return nullcontext() if self.kind is None else torch.autocast(device.type, dtype=self.kind)
+
+
+def nothing_of(module: nn.Module) -> Tensor:
+    """Zero, made of all weights but those of tables that learn by rows: each has a gradient then, which is zero.
+
+    The processes of a team wait for the gradient of every weight, also where one of them has no target in its rows.
+
+    Args:
+        module: whose weights they are.
+    """
+    tables = [table for table in module.modules() if isinstance(table, ItemTable) and table.sparse]
+    by_rows = {id(weight) for table in tables for weight in table.parameters()}
+    return sum(
+        (0 * weight.sum() for weight in module.parameters() if id(weight) not in by_rows), torch.zeros(())
+    )
 
 
 def precision_of(wanted: str, device: torch.device) -> str:

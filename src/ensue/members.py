@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
@@ -42,6 +43,9 @@ PATIENCE = timedelta(hours=2)
 
 LOOK = 0.05
 """Seconds between two looks at whether the members are ready."""
+
+WATCH = 1.0
+"""Seconds between two looks of a member at whether its leader lives."""
 
 GRACE = 10.0
 """Seconds in which the end of a process is seen after its connection broke; the other way round is as common."""
@@ -129,7 +133,7 @@ def _task(model: NeuralModel, conditions: Conditions, threads: int, objective: O
 
 def _started(place: Path, rank: int) -> subprocess.Popen[bytes]:
     """A member, in a session of its own, so that Ctrl-C reaches the leader alone."""
-    command = [sys.executable, "-m", "ensue.members", str(place), str(rank)]
+    command = [sys.executable, "-m", "ensue.members", str(place), str(rank), str(os.getpid())]
     quiet = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # torch would warn of what is meant
     return subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, env=quiet)  # noqa: S603
 
@@ -174,6 +178,17 @@ def _meeting(place: Path, rank: int, size: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def _end_with(leader: int) -> None:
+    """Ends this process once the one that started it is gone: a leader that was killed tells nobody.
+
+    Args:
+        leader: number of that process.
+    """
+    while os.getppid() == leader:
+        time.sleep(WATCH)
+    os._exit(1)
+
+
 def _member(place: Path, rank: int) -> None:
     """What a member does from beginning to end."""
     task = json.loads((place / TASK).read_text(encoding="utf-8"))
@@ -188,6 +203,7 @@ def _member(place: Path, rank: int) -> None:
 
 if __name__ == "__main__":
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
+    Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
     try:
         _member(folder, number)
     except Exception as fault:

@@ -82,7 +82,7 @@ class SecondHead(nn.Module):
         """The sum of the losses of ratings, a scalar, by how much they count beside next items."""
         count = len(rated.ratings)
         if count == 0:
-            return rated.queries.sum() * 0
+            return 0 * sum((weight.sum() for weight in self.parameters()), rated.queries.sum())
         scores = self.scorer(items).own(rated.queries.float(), rated.items)
         whole = count if rated.weights is None else rated.weights.sum()
         mean = self.reading.lost(scores * self.spread, rated.ratings, rated.weights)
