@@ -148,3 +148,34 @@ def test_it_is_stored_with_all_members_and_says_what_they_read(tmp_path: Path) -
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         LogLinear(**settings)
+
+
+def test_targets_that_the_ranking_leaves_out_say_nothing() -> None:
+    """Half of the targets were seen before, and would speak for the member that names what was seen."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for user in range(60):
+        item = int(rng.integers(30))
+        own: list[int] = []
+        for _ in range(12):
+            item = int(rng.choice(own)) if own and rng.random() < 0.5 else (item + 1) % 30
+            own.append(item)
+            rows.append((f"u{user}", f"i{item}"))
+    parts = last_out(EventLog.of(pl.DataFrame(rows, schema=["user", "item"], orient="row")))
+    known = Training.of(parts.train, exclude_seen=True)
+    examples = parts.examples("validation", known.catalogue)
+    queries = examples.queries
+    seen = np.array(
+        [
+            target in queries.items[a:b]
+            for target, a, b in zip(examples.targets, queries.starts, queries.ends, strict=True)
+        ]
+    )
+    assert 0 < seen.sum() < len(seen)
+    model = LogLinear(members=({"model": "last-seen"}, {"model": "markov"}, {"model": "popular"}))
+    some = replace(known, validation=examples[np.flatnonzero(~seen)])
+    assert model.fit(replace(known, validation=examples)).settings == model.fit(some).settings
+    none = replace(known, validation=examples[np.flatnonzero(seen)])
+    scoring = model.fit(none).scoring
+    assert isinstance(scoring, LogLinearScoring)
+    assert scoring.weights == pytest.approx([1.0, 1.0, 1.0])

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensue.calibration import scale_of
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.events.log import EventLog
 from ensue.model import Training
@@ -188,3 +189,13 @@ def test_a_kernel_without_a_width_is_refused() -> None:
 def test_settings_are_numbers_above_0(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"markov-time: {name}=.* must be a number above 0, such as 1"):
         MarkovTime(**{name: value})
+
+
+def test_its_probabilities_are_told_as_such() -> None:
+    """So that an evaluation says whether they mean what they say."""
+    fitted = MarkovTime().fit(
+        training_of([[("a", 1), ("b", 5), ("c", 900), ("a", 3)], [("b", 2), ("a", 70)]])
+    )
+    assert scale_of(fitted) == "probabilities"
+    for gap in (None, 0, 60):
+        assert sum(asked(fitted, "a", gap).values()) == pytest.approx(1)

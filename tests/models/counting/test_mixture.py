@@ -214,3 +214,36 @@ def test_scores_below_zero_are_no_shares() -> None:
     training = Training.of(drawn(20), exclude_seen=False)
     with pytest.raises(ModelError, match="'als' gives scores below 0, which are no shares: leave it out"):
         Mixture(("als", "popular"), {"als": {"factors": 8}}).fit(training)
+
+
+def weights_of(model: Mixture, log: EventLog) -> Any:
+    """Of a mixture that leaves out what was taken before."""
+    scoring = model.fit(Training.of(log, exclude_seen=True)).scoring
+    assert isinstance(scoring, MixtureScoring)
+    return scoring.weights
+
+
+def test_what_the_ranking_leaves_out_says_nothing_of_the_parts() -> None:
+    """Two of three hidden items were taken before: with them out of the ranking, the third alone is asked about."""
+    users = [["a", "b", "c", "abd"], ["b", "a", "d", "bac"], ["c", "d", "a", "cdb"]] * 5
+    log = log_of(users)
+    model = Mixture(parts=("personal", "popular", "markov"))
+    hidden = Hidden.of(Training.of(log, exclude_seen=True), "basket", 5000, 0)
+    fitted = [one.fit(hidden.training).scoring for one in model.described()]
+    learner = MixtureScoring(model, tuple(fitted), np.full(3, 1 / 3), False)
+    kept = hidden.only(learner.can_be_answered(hidden))
+    assert len(hidden.targets) == 45
+    assert kept.counts.tolist() == [1] * 15
+    queries = kept.queries
+    for row, target in enumerate(kept.targets):
+        assert target not in queries.items[queries.starts[row] : queries.ends[row]]
+    shares = learner.foreseen(kept)
+    assert (shares <= 1 + 1e-9).all()
+    assert weights_of(model, log) == pytest.approx(best_weights(shares, kept.counts))
+    whole = MixtureScoring(model, tuple(fitted), np.full(3, 1 / 3), True)
+    assert whole.can_be_answered(hidden).all()
+
+
+def test_without_anything_to_foresee_the_parts_count_alike() -> None:
+    log = log_of([["a", "b", "ab"], ["b", "a", "ba"]])
+    assert weights_of(Mixture(parts=("personal", "popular")), log) == pytest.approx([0.5, 0.5])

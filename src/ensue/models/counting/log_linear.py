@@ -176,7 +176,8 @@ def _learnt(
 
     Args:
         fitted: the members.
-        examples: validation targets; at most so many are drawn as their scores may be held.
+        examples: validation targets; at most so many are drawn as their scores may be held. Of no use are those that
+            are no candidates.
         seen_out: whether items of the history are no candidates.
         seed: of the draw.
     """
@@ -197,8 +198,11 @@ def _learnt(
         said.append(scaled(one.scoring.score(queries)))
     if seen_out:
         out |= np.isneginf(exclude_histories(np.zeros(out.shape), queries))
-    rows = np.arange(len(some))
-    out[rows, targets] = False
+    answered = ~out[np.arange(len(some)), targets]
+    if not answered.any():
+        return (1.0,) * len(fitted)
+    out, targets, said = out[answered], targets[answered], [one_said[answered] for one_said in said]
+    rows = np.arange(len(targets))
     for one_said in said:
         one_said[out] = 0.0
 

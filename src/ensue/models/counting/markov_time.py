@@ -131,6 +131,7 @@ class GapScoring:
 
     reads: ClassVar[tuple[str, ...]] = ("time",)
     when_asked: ClassVar[bool] = True
+    scores_are: ClassVar[str] = "probabilities"
 
     counts: sp.csr_array
     offsets: Ints

@@ -108,6 +108,7 @@ class Mixture(Model):
         fitted = [model.fit(hidden.training, conditions).scoring for model in described]
         even = np.full(len(fitted), 1 / len(fitted))
         learner = MixtureScoring(self, tuple(fitted), even, not training.exclude_seen)
+        hidden = hidden.only(learner.can_be_answered(hidden))
         weights = even if len(hidden.targets) == 0 else best_weights(learner.foreseen(hidden), hidden.counts)
         parts = tuple(model.fit(training, conditions).scoring for model in described)
         scoring = MixtureScoring(self, parts, weights, not training.exclude_seen)
@@ -168,6 +169,13 @@ class MixtureScoring:
                 found = np.array(scoring.score(asked), dtype=np.float64)
                 scores += weight * found / self._sums(found, rows, items)
         return scores[which]
+
+    def can_be_answered(self, hidden: Hidden) -> NDArray[np.bool_]:
+        """`[M]` whether each hidden item is a candidate: what the ranking leaves out says nothing of the parts."""
+        rows, items = self._no_candidates(hidden.queries)
+        n_items = hidden.queries.n_items
+        owner = np.repeat(np.arange(len(hidden.counts)), hidden.counts)
+        return ~np.isin(owner * n_items + hidden.targets, rows * n_items + items)
 
     def foreseen(self, hidden: Hidden) -> Floats:
         """`[M, parts]` the share that each part gives each hidden item.
@@ -278,6 +286,17 @@ class Hidden:
             counts=counts[asked],
             said=f"{HIDDEN[asks]} of {len(asked):,} histories",
         )
+
+    def only(self, kept: NDArray[np.bool_]) -> Hidden:
+        """Some of the hidden items, and the histories that they are of.
+
+        Args:
+            kept: `[M]` which.
+        """
+        owner = np.repeat(np.arange(len(self.counts)), self.counts)
+        counts: Ints = np.bincount(owner[kept], minlength=len(self.counts))
+        some = np.flatnonzero(counts)
+        return replace(self, queries=self.queries[some], targets=self.targets[kept], counts=counts[some])
 
 
 def left(sequences: Sequences, kept: NDArray[np.bool_]) -> Sequences:
