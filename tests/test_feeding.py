@@ -22,6 +22,7 @@ from ensue.inputs import Inputs, waits
 from ensue.losses.contrastive import InfoNCE
 from ensue.model import Conditions, Training, model_of
 from ensue.network import Batch, Network
+from ensue.suiting import shares
 
 CPU = torch.device("cpu")
 
@@ -284,3 +285,22 @@ def test_rows_that_go_on_have_no_views(ends: tuple[Feed, Stretches, Network]) ->
     going = Stretches(rows.starts, rows.ends, np.zeros(len(rows.starts), dtype=np.bool_))
     with pytest.raises(ConfigError, match="have no views to compare: leave contrast out"):
         Contrasting(Contrast(), feed, rows.starts, rows.ends)(network, going)
+
+
+def test_contrast_is_learnt_from_whole_batches(training: Training) -> None:
+    """Each row of a part would know the rows of its part only, and one alone would learn nothing."""
+    model = model_of("lstm", width=8, length=12, epochs=1, batch_tokens=64, contrast={"weight": 0.5})
+    with pytest.raises(ConfigError, match=r"tokens_at_once=20: contrast compares.*take batch_tokens=20"):
+        model.fit(training, Conditions(tokens_at_once=20))
+    with pytest.raises(
+        ConfigError, match="processes=2: contrast compares all rows of a batch, so one process"
+    ):
+        model.fit(training, Conditions(processes=2))
+    assert model.fit(training, Conditions(steps=1, tokens_at_once=64)).facts["processes"] == 1
+
+    def processes(contrast: dict[str, float] | None) -> object:
+        """By themselves, of two cores and a long course."""
+        long = model_of("lstm", batch_tokens=4096, epochs=10**6, contrast=contrast)
+        return {choice.name: choice.value for choice in shares(long, training.sequences, 2)}["processes"]
+
+    assert (processes({"weight": 0.5}), processes(None)) == (1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from ensue.errors import ConfigError, nearest
 from ensue.feeding import Feed
 from ensue.losses.contrastive import InfoNCE
 from ensue.network import Batch, Network
+
+if TYPE_CHECKING:
+    from ensue.model import Conditions
 
 VIEWS = ("augmented", "dropout", "target")
 
@@ -103,6 +106,31 @@ class Contrasting:
         ahead = 1 + (self.feed.rng.random(len(ends)) * np.maximum(counts - 1, 1)).astype(np.int64)
         other = first + (window - first + ahead) % counts
         return Stretches(self.starts[other], self.ends[other])
+
+
+def check_whole(described: Mapping[str, Any] | None, conditions: Conditions, batch_tokens: int) -> None:
+    """Nothing, if one process computes each batch at once, since all of its rows are compared.
+
+    Args:
+        described: the settings of the contrast; None asks for nothing.
+        conditions: of the fit.
+        batch_tokens: the most of a batch.
+
+    Raises:
+        ConfigError: it is to be computed in parts, of which each would know its own rows only.
+    """
+    if described is None:
+        return
+    if conditions.processes > 1:
+        raise ConfigError(
+            f"processes={conditions.processes}: contrast compares all rows of a batch, so one process learns it: take "
+            "processes=1 and as many threads as there are cores, or leave contrast out."
+        )
+    if 0 < conditions.tokens_at_once < batch_tokens:
+        raise ConfigError(
+            f"tokens_at_once={conditions.tokens_at_once}: contrast compares all rows of a batch, so a batch cannot be "
+            f"computed in parts: take batch_tokens={conditions.tokens_at_once}, or leave contrast out."
+        )
 
 
 def contrast_of(described: Mapping[str, Any] | None) -> Contrast | None:

@@ -12,7 +12,7 @@ import torch
 
 from ensue.augment import augmentation_of
 from ensue.batching import Ints, Stretches, batches
-from ensue.contrast import contrast_of
+from ensue.contrast import check_whole, contrast_of
 from ensue.domain import Domain
 from ensue.errors import ColumnError, ConfigError, ModelError
 from ensue.features import Features
@@ -359,6 +359,7 @@ class NeuralModel(Model):
                 number.
         """
         model = self.suited(training.sequences, conditions.progress.say)
+        check_whole(model.contrast, conditions, model.batch_tokens)
         if conditions.processes != 1:
             from ensue.members import together
 
@@ -380,6 +381,7 @@ class NeuralModel(Model):
         domain, weights = of_saved(self, parts, training)
         with apart(conditions):
             model = prolonged(self, training.sequences)
+            check_whole(model.contrast, conditions, model.batch_tokens)
             return Trainer(model, training, conditions, domain=domain, weights=weights).fit()
 
     def suited(self, sequences: Sequences, say: Callable[[str], None] = lambda text: None) -> Self:

@@ -110,7 +110,7 @@ def shares(
         yield Choice("processes", 1)
         return
     work = steps * model.batch_tokens or model.epochs * sequences.n_targets
-    most = max(min(cores, model.batch_tokens // TOKENS_EACH), 1)
+    most = max(min(cores, model.batch_tokens // TOKENS_EACH), 1) if model.contrast is None else 1
     enough = work >= WORTH_SHARING and (not minutes or minutes >= WORTH_STARTING)
     number = most if enough else 1
     why = "since it computes event after event, in products too small for threads to share"
