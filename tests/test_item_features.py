@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -15,6 +18,7 @@ from ensue.item_features import FeatureItems
 from ensue.item_vectors import HashedItems, ItemTable
 from ensue.model import Training, model_of
 from ensue.new_items import extended
+from ensue.objective import Objective
 from ensue.ranking import Recommender
 
 ITEMS = pl.DataFrame(
@@ -123,3 +127,25 @@ def test_a_model_without_features_says_what_is_needed(ring_log: EventLog) -> Non
     plain = model_of("rules").fit(Training.of(ring_log))
     with pytest.raises(ModelError, match="rules knows items by their events alone"):
         extended(plain, pl.DataFrame({"item": ["K"]}))
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_a_new_item_can_be_rated_where_ratings_are_learnt_beside(
+    name: str, ring_frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kinds = pl.DataFrame({"item": list("ABCDEFGHIJ"), "kind": list("abcdefghij")})
+    rated = ring_frame.with_columns(rating=(pl.int_range(pl.len()) % 5 + 1).cast(pl.Float64))
+    training = Training.of(
+        EventLog.of(rated, items=kinds), objective=Objective(rating=1.0), exclude_seen=False
+    )
+    plain = model_of(name, width=8, length=4, features=("kind",), epochs=1).fit(training)
+    more = extended(plain, pl.DataFrame({"item": ["K"], "kind": ["d"]}))
+    assert isinstance(plain.scoring, TorchScoring)
+    assert isinstance(more.scoring, TorchScoring)
+    queries = training.sequences.queries()[np.arange(2)]
+    wider = replace(queries, n_items=11)
+    found = more.scoring.ratings(wider)
+    assert found.shape == (2, 11)
+    np.testing.assert_allclose(found[:, :10], plain.scoring.ratings(queries), atol=1e-5)
+    folder = artifacts.save(more, tmp_path_factory.mktemp("rated") / "model")
+    assert runtime.load(folder).recommend(["C", "K"], 11).items == more.recommend(["C", "K"], 11).items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
@@ -11,7 +12,9 @@ import torch
 from ensue.errors import ModelError
 from ensue.export import TorchScoring
 from ensue.item_features import FeatureItems
+from ensue.network import Network
 from ensue.ranking import Recommender
+from ensue.scorer import Head
 
 
 def extended(recommender: Recommender, items: pl.DataFrame) -> Recommender:
@@ -32,7 +35,7 @@ def extended(recommender: Recommender, items: pl.DataFrame) -> Recommender:
             f"{recommender.model} knows items by their events alone, so it cannot score new ones: fit a network with "
             "features=[...], and extend it as it was fitted."
         )
-    if scoring.network.head.table is not None:
+    if any(head.table is not None for head in heads_of(scoring.network)):
         raise ModelError(
             f"{recommender.model} scores by a table of its own, in which new items have no row: fit it tied."
         )
@@ -43,11 +46,19 @@ def extended(recommender: Recommender, items: pl.DataFrame) -> Recommender:
     vectors = network.items
     if isinstance(vectors, FeatureItems):
         vectors.extended(scoring.features.arrays(catalogue.features))
-    head, more = network.head, len(catalogue) - len(recommender.catalogue)
-    if head.bias is not None:
-        head.bias = torch.nn.Parameter(torch.cat([head.bias.detach(), head.bias.new_zeros(more)]))
-    if head.counts is not None:
-        head.counts = torch.cat([head.counts, head.counts.new_zeros(more)])
+    more = len(catalogue) - len(recommender.catalogue)
+    for head in heads_of(network):
+        if head.bias is not None:
+            head.bias = torch.nn.Parameter(torch.cat([head.bias.detach(), head.bias.new_zeros(more)]))
+        if head.counts is not None:
+            head.counts = torch.cat([head.counts, head.counts.new_zeros(more)])
     if network.prior is not None:
         network.prior.table = network.prior.table.extended(more)
     return replace(recommender, catalogue=catalogue, scoring=replace(scoring, network=network))
+
+
+def heads_of(network: Network) -> Iterator[Head]:
+    """What scores items: as what comes next, and by the ratings that are expected, where these are learnt beside."""
+    yield network.head
+    if network.beside is not None:
+        yield network.beside.head
