@@ -131,6 +131,20 @@ def test_newer_items_rise_by_half_after_one_half_life() -> None:
     assert late.max() == pytest.approx(1 + 2 * 0.5)
 
 
+def test_newer_items_rise_though_another_is_to_come_in_many_years() -> None:
+    """One far date in the table changes nothing about the others, and an item from far ahead is as new as can be."""
+    day = 86_400
+    scores = np.array([1.0, 1.0, 1.0, 1.0])
+    request = Request(at=100 * day * 1_000_000)
+    found = {}
+    for far in (101, 50_000):
+        items = catalogue(came=[100 * day, 99 * day, 3 * day, far * day])
+        ruling = Ruling(Rules((Newer(strength=1, half_life=1, column="came"),)), items)
+        slate = ruling.apply(scores.copy(), request)
+        found[far] = dict(zip(items.decode(slate.items), slate.scores.tolist(), strict=True))
+    assert found[50_000] == found[101] == pytest.approx({"d": 2.0, "c": 1.5, "b": 1.0, "a": 2.0}, abs=1e-6)
+
+
 def test_an_item_of_two_values_counts_for_both_and_one_of_none_for_nobody() -> None:
     items = catalogue(genre=["x|y", "x", "y", None])
     assert listed([Cap(column="genre", most=1)], items) == "da"

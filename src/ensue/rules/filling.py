@@ -59,7 +59,7 @@ def fill(
     alike = np.zeros(len(scores))
     chosen: list[int] = []
     while len(chosen) < min(k, len(scores)):
-        value = worth - (1.0 - relevance) * alike if vectors is not None else worth
+        value = worth - (1.0 - relevance) * alike if chosen and vectors is not None else worth
         place = int(np.argmax(np.where(free, value, -np.inf) if vectors is not None else free))
         if not free[place]:
             break
@@ -68,7 +68,8 @@ def fill(
         for count in counts:
             count.take(place, free)
         if vectors is not None:
-            alike = np.maximum(alike, _products(vectors, place))
+            found = _products(vectors, place)
+            alike = np.maximum(alike, found) if len(chosen) > 1 else found
     return np.array(chosen, dtype=np.int64)
 
 

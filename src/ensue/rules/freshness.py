@@ -94,20 +94,18 @@ class Newer(Boosting):
         """What raises the scores of newer items."""
         times = columns.times(self.column)
         timed = times != MISSING_TIME
-        newest = int(times.max(initial=MISSING_TIME, where=timed))
         unit = self.half_life * DAY
-        fading = np.zeros(len(times))
-        fading[timed] = np.exp2((times[timed] - newest) / unit)
         known: dict[np.dtype[Any], tuple[int, Row, Row]] = {}
 
         def raise_scores(row: Row, request: Request) -> None:
-            if newest == MISSING_TIME:
+            if not timed.any():
                 return
             minute = asked_at(request) // MINUTE
             held = known.get(row.dtype)
             if held is None or held[0] != minute:
-                since = np.exp2(min((newest - minute * MINUTE) / unit, 1000.0))
-                factor = 1.0 + self.strength * np.minimum(fading * since, 1.0)
+                factor = np.ones(len(times))
+                ages = np.maximum(minute * MINUTE - times[timed], 0)
+                factor[timed] += self.strength * np.exp2(-ages / unit)
                 held = (minute, factor.astype(row.dtype), (1.0 / factor).astype(row.dtype))
                 known[row.dtype] = held
             raised(row, held[1], held[2])
