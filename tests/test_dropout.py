@@ -63,4 +63,11 @@ def test_at_the_ends_all_or_nothing_is_dropped() -> None:
     x = torch.randn(50)
     assert Dropout(0.0)(x) is x
     assert torch.equal(Dropout(1.0)(x), torch.zeros(50))
-    assert Dropout(0.001)(x) is x  # nearer to 0 than to 1/256
+    many = torch.ones(100_000)
+    few, most = (
+        Dropout(0.0015)(many),
+        Dropout(0.999)(many),
+    )  # nearer to none and to all than to 1/256 and 255/256
+    assert 0 < (few == 0).float().mean() < 0.01
+    assert 0 < (most != 0).float().mean() < 0.01
+    assert float(most.mean()) == pytest.approx(1.0, abs=0.2)

@@ -15,7 +15,8 @@ _LEVELS = 256
 class Dropout(nn.Module):
     """Sets entries to zero at random while training and scales the others, so that the mean of each stays as it is.
 
-    On a processor the share of zeros is the nearest multiple of 1/256, and the scale is that share's own. torch draws
+    On a processor the share of zeros is the nearest multiple of 1/256 (neither none nor all, unless that was asked
+    for), and the scale is that share's own. torch draws
     its numbers one after the other, on one thread: one number for eight entries took a quarter of the time of one for
     each (docs/log.md).
 
@@ -33,9 +34,9 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.share, training=True)
-        dropped = round(self.share * _LEVELS)
-        if dropped in (0, _LEVELS):
-            return x if not dropped else x * 0
+        if self.share >= 1:
+            return x * 0
+        dropped = min(max(round(self.share * _LEVELS), 1), _LEVELS - 1)
         count = x.numel()
         drawn = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         kept = drawn.view(torch.uint8)[:count].view(x.shape) >= dropped
