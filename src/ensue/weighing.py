@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from ensue.prior_table import Leaning
 from ensue.ranking import Scores, exclude_histories, standings
 from ensue.sequences import Queries
 from ensue.splits import Examples
-
-if TYPE_CHECKING:
-    from ensue.prior import Prior
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 SCORES, SCORES_OF_AN_EPOCH, FEWEST = 1_000_000_000, 100_000_000, 500
@@ -108,6 +105,20 @@ def best_of(scores: Mapping[float, float]) -> float:
     return max(scores, key=lambda weight: (scores[weight], -weight))
 
 
+class Beside(Protocol):
+    """A prior beside a network.
+
+    Attributes:
+        alpha: its weight, a scalar tensor.
+    """
+
+    alpha: Any
+
+    def leaning(self) -> Leaning:
+        """What it adds to scores."""
+        ...
+
+
 class Weigher:
     """The weight of a prior beside a network while it trains: found anew whenever the network is judged.
 
@@ -120,7 +131,7 @@ class Weigher:
         by: name of a metric.
     """
 
-    def __init__(self, prior: Prior, exclude_seen: bool, by: str) -> None:
+    def __init__(self, prior: Beside, exclude_seen: bool, by: str) -> None:
         self.prior, self.exclude_seen, self.by = prior, exclude_seen, by
         self._last: tuple[Examples, dict[float, float]] | None = None
         self._best: tuple[Examples, dict[float, float]] | None = None
