@@ -125,3 +125,23 @@ def test_rules_read_its_columns(
     assert {one["item"] for one in given["items"]} >= {"7", "a"}
     assert "b" not in {one["item"] for one in given["items"]}
     assert "Apron" in said
+
+
+def test_items_without_a_row_are_counted(tmp_path: Path) -> None:
+    """Also piece by piece; a table that tells of none of them says why that may be."""
+    log, table = tmp_path / "log.csv", tmp_path / "items.csv"
+    log.write_text("user,item\nu,007\nu,008\nv,007\nv,009\n", encoding="utf-8")
+    for ids, said in (
+        (("007", "008", "009"), None),
+        (("007", "9"), "2 of 3 items of the events have no row in the table of items"),
+        (
+            ("7", "8", "9"),
+            "3 of 3 items of the events have no row in the table of items, so that it tells nothing: '007' is an id of "
+            "the events, '7' one of the table",
+        ),
+    ):
+        table.write_text("item,kind\n" + "".join(f"{one},a\n" for one in ids), encoding="utf-8")
+        stream = Stream(log, items=table, rows=1)
+        assert sum(frame.height for frame in stream.frames()) == 4
+        for reading in (read(log, items=table).reading, stream.account()):
+            assert [note for note in reading.notes if "no row" in note] == [said] * (said is not None)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensue.errors import ColumnError, ConfigError, DataError, EnsueError
+from ensue.events.filtering import Filters
 from ensue.events.log import EventLog
 from ensue.events.readers import content
 from ensue.events.source import Stream, read
@@ -220,6 +221,48 @@ def test_bounds_set_rows_aside(tmp_path: Path) -> None:
     assert log.reading.set_aside == {"before the bound 'since'": 1, "after the bound 'until'": 1}
     with pytest.raises(ConfigError, match="since='2020' is not a date or time"):
         read(path, since="2020")
+
+
+def test_rows_outside_the_bounds_are_no_bad_rows(tmp_path: Path) -> None:
+    """However many they are; where none is left, or the rest is bad, that is said."""
+    path = write(tmp_path, "user,item,time\nu,a,2020-01-01\nu,b,2021-01-01\nu,c,2022-01-01\nu,d,2023-01-01\n")
+    log = read(path, until="2020-06-01")
+    assert log.frame["item"].to_list() == ["a"]
+    assert log.reading.set_aside == {"after the bound 'until'": 3}
+    with pytest.raises(
+        DataError, match=r"None of 4 rows lies within the bounds.*line 2.*'until'.*widen them"
+    ):
+        read(path, until="2019-01-01")
+    bad = write(tmp_path, "user,item,time\nu,a,2020-01-01\nu,,2020-01-01\nu,,2020-01-01\nu,d,2023-01-01\n")
+    with pytest.raises(DataError, match=r"2 of 4 rows cannot be used. First: .*line 3: empty item"):
+        read(bad, until="2021-01-01")
+
+
+def test_a_date_as_the_last_bound_holds_all_of_that_day(tmp_path: Path) -> None:
+    rows = [
+        "a,2024-02-29T23:59:59Z",
+        "b,2024-03-01T00:00Z",
+        "c,2024-03-01T23:59:59.999999Z",
+        "d,2024-03-02T00:00Z",
+    ]
+    path = write(tmp_path, "user,item,time\n" + "".join(f"u,{row}\n" for row in rows))
+    for until, left in (("2024-03-01", "abc"), ("2024-03-01T00:00Z", "ab"), ("2024-03-02", "abcd")):
+        assert "".join(read(path, until=until).frame["item"]) == left
+        assert "".join(Filters(until=until).apply(read(path)).frame["item"]) == left
+    assert "".join(read(path, since="2024-03-01", until="2024-03-01").frame["item"]) == "bc"
+
+
+def test_decimal_commas_that_cost_rows_come_with_the_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "user;item;rating\nu;a;1\nu;b;3,5\nu;c;4\nu;d;x\n")
+    log = read(path)
+    assert log.reading.set_aside == {"rating that is not a finite number": 2}
+    assert any(
+        "2 x rating that is not a finite number, some with a comma: give the decimal mark" in note
+        for note in log.reading.notes
+    )
+    assert read(path, decimal=",").frame["rating"].to_list() == [1.0, 3.5, 4.0]
+    plain = read(write(tmp_path, "user,item,rating\nu,a,1\nu,c,4\nu,d,x\n"))
+    assert not any("comma" in note for note in plain.reading.notes)
 
 
 def test_ids_keep_their_spaces_and_that_is_said(tmp_path: Path) -> None:

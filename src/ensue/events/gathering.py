@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from ensue.errors import DataError
 from ensue.events import columns as naming
 from ensue.events.readers.table import RawTable
 from ensue.events.reading import EXAMPLES_KEPT, Reading, Remark, SetAside
-from ensue.events.rows import BAD_NUMBER, BAD_ORDER, BAD_TIME, Rules, events
+from ensue.events.rows import BAD_NUMBER, BAD_ORDER, BAD_TIME, EARLY, LATE, Rules, events
 
 BAD_SHARE = 0.5
 """More than this share of bad rows means that the source was misunderstood, and stops the reading."""
@@ -101,9 +101,16 @@ class Gathering:
         Raises:
             DataError: most rows are bad, so it is the reading that is wrong.
         """
-        bad = sum(self._counts.values())
-        if bad > BAD_SHARE * self.rows:
+        outside = sum(self._counts.get(reason, 0) for reason in (EARLY, LATE))
+        bad = sum(self._counts.values()) - outside
+        if bad > BAD_SHARE * (self.rows - outside):
             self._stop(bad)
+        if outside and not self.kept:
+            first = self._first((EARLY, LATE)).text()
+            raise DataError(
+                f"None of {self.rows:,} rows lies within the bounds since and until. First: {first}. Remedy: widen "
+                "them, or leave them out."
+            )
         remarks = [remark.said() for remark in self._remarks.values()]
         return Reading(
             files=tuple(self._files) if name != "frame" else (),
@@ -114,8 +121,21 @@ class Gathering:
             rows_kept=self.kept,
             set_aside=self._counts,
             examples=tuple(self._examples),
-            notes=tuple(dict.fromkeys((*notes, *self._notes, *remarks))),
+            notes=tuple(dict.fromkeys((*notes, *self._notes, *remarks, *self._commas()))),
         )
+
+    def _commas(self) -> list[str]:
+        """What would keep rows whose numbers have a decimal comma."""
+        with_comma = {example.reason for example in self._examples if "," in example.value}
+        return [
+            f"{self._counts[reason]:,} x {reason}, some with a comma: {_REMEDIES[reason]}"
+            for reason in BAD_NUMBER.values()
+            if reason in with_comma
+        ]
+
+    def _first(self, reasons: Collection[str]) -> SetAside:
+        """The first example of one of some reasons, or of any."""
+        return next((e for e in self._examples if e.reason in reasons), self._examples[0])
 
     def _where(self, table: RawTable) -> str:
         """From which line on, if the table is a later piece of the file that came before."""
@@ -124,8 +144,8 @@ class Gathering:
         return f" before line {table.lines[0]}"
 
     def _stop(self, bad: int) -> None:
-        worst = max(self._counts, key=lambda reason: self._counts[reason])
-        example = next((e for e in self._examples if e.reason == worst), self._examples[0])
+        worst = max(self._counts.keys() - {EARLY, LATE}, key=lambda reason: self._counts[reason])
+        example = self._first((worst,))
         remedy = _REMEDIES.get(
             worst, "check that the columns and the delimiter are the right ones (columns, delimiter)"
         )

@@ -72,6 +72,23 @@ def read_items(
     return found, f"{table.file} tells of {found.height:,} items: {', '.join(told) or 'their ids alone'}"
 
 
+def told_of(items: pl.Series, table: pl.DataFrame) -> tuple[str, ...]:
+    """What is to be said of items that have no row in a table of them; nothing where all have one.
+
+    Args:
+        items: `[E]` ids of the events.
+        table: as `read_items` gives it.
+    """
+    own = items.drop_nulls().unique(maintain_order=True)
+    without = own.filter(~own.is_in(table[ITEM].implode()))
+    if without.is_empty():
+        return ()
+    said = f"{len(without):,} of {len(own):,} items of the events have no row in the table of items"
+    if len(without) == len(own):
+        said += f", so that it tells nothing: '{own[0]}' is an id of the events, '{table[ITEM][0]}' one of the table"
+    return (said,)
+
+
 def _table(source: Any, options: Options) -> RawTable:
     if isinstance(source, pl.DataFrame):
         lines = pl.int_range(1, source.height + 1, dtype=pl.Int64, eager=True)

@@ -13,7 +13,7 @@ from ensue.errors import ConfigError, DataError, MissingExtraError
 from ensue.events import columns as naming
 from ensue.events import times
 from ensue.events.gathering import Gathering
-from ensue.events.item_table import read_items
+from ensue.events.item_table import read_items, told_of
 from ensue.events.log import EventLog
 from ensue.events.readers import (
     Options,
@@ -101,7 +101,10 @@ def read(
     if found.table is not None:
         frames.append(gathering.add(found.table))
     table, notes = (gathering.items, ()) if known is None else known
-    return EventLog.of(_together(frames), table, gathering.account(found.name, (*found.notes, *notes)))
+    whole = _together(frames)
+    if known is not None:
+        notes = (*notes, *told_of(whole["item"], known[0]))
+    return EventLog.of(whole, table, gathering.account(found.name, (*found.notes, *notes)))
 
 
 class Stream:
@@ -136,6 +139,7 @@ class Stream:
         self._found = _found(source, format)
         self._gathering = Gathering(self._asked.options.columns, self._asked.rules)
         self._rows = rows
+        self._ids = pl.Series(dtype=pl.String)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The events of each piece, `row` counting on; raises what `read` does, when it comes to it."""
@@ -144,9 +148,17 @@ class Stream:
             whole = reader.pieces is None
             pieces = [reader.read(path, options)] if whole else reader.pieces(path, options, self._rows)  # type: ignore[misc]
             for piece in pieces:
-                yield self._gathering.add(piece)
+                yield self._added(piece)
         if self._found.table is not None:
-            yield self._gathering.add(self._found.table)
+            yield self._added(self._found.table)
+
+    def _added(self, table: RawTable) -> pl.DataFrame:
+        """The events of a piece; of a log with a table of items its ids are kept, to be looked for there."""
+        found = self._gathering.add(table)
+        if self._known is not None:
+            self._ids = pl.concat([self._ids, found["item"].unique(maintain_order=True)])
+            self._ids = self._ids.unique(maintain_order=True)
+        return found
 
     @property
     def rows(self) -> int:
@@ -177,7 +189,7 @@ class Stream:
         Raises:
             DataError: most rows are bad, so it is the reading that is wrong.
         """
-        told = () if self._known is None else self._known[1]
+        told = () if self._known is None else (*self._known[1], *told_of(self._ids, self._known[0]))
         return self._gathering.account(self._found.name, (*self._found.notes, *told))
 
 

@@ -25,6 +25,7 @@ _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 _AFTER_2100 = 4_133_980_800_000_000
 _MIXED_SHARE = 0.01
+_LAST_OF_DAY = 86_400_000_000 - 1
 
 _DECIMAL = r"^([+-]?)(\d{0,18})(?:\.(\d*))?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
@@ -113,6 +114,10 @@ def suspicious(times: pl.Series) -> pl.Series:
 def moment(value: str, option: str) -> int:
     """Microseconds since 1970 UTC of one ISO text.
 
+    Args:
+        value: date, or date and time.
+        option: where it was given. "until" a date is until the last of it: events of that day are not later.
+
     Raises:
         ConfigError: not an ISO date or time; names the option.
     """
@@ -121,7 +126,8 @@ def moment(value: str, option: str) -> int:
         raise ConfigError(
             f"{option}='{value}' is not a date or time: write it like 2024-01-31 or 2024-01-31T08:00Z."
         )
-    return int(stamp)
+    whole_day = option == "until" and len(value.strip()) == len("2024-01-31")
+    return int(stamp) + (_LAST_OF_DAY if whole_day else 0)
 
 
 def _text(text: pl.Series, unit: str | None, lines: pl.Series, file: str) -> Times:
