@@ -195,6 +195,79 @@ def test_events_that_were_learnt_are_left_out_and_counted(tmp_path: Path) -> Non
         update(place, week1())
 
 
+def priced(log: EventLog) -> pl.DataFrame:
+    """The events with a price each, and an hour."""
+    frame = log.frame.select("user", "item", "time")
+    return frame.with_columns(price=pl.int_range(pl.len()) % 7 + 0.5, hour=pl.int_range(pl.len()) % 24)
+
+
+@pytest.fixture(scope="module")
+def priced_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a network that reads both, from a Parquet file, which knows their kinds."""
+    folder = tmp_path_factory.mktemp("priced")
+    priced(week1()).write_parquet(folder / "week1.parquet")
+    models = {"lstm": SMALL | {"epochs": 1, "inputs": ["price", "hour"]}}
+    data = Data(source=str(folder / "week1.parquet"))
+    run(Experiment(data, split=Splitting("last"), models=models, out=str(folder / "run")))
+    return folder / "run"
+
+
+def test_new_events_of_a_file_without_kinds_take_those_that_were_kept(
+    priced_run: Path, tmp_path: Path
+) -> None:
+    """A price is missing, which is an empty cell in a CSV."""
+    new = priced(week2()).with_columns(price=pl.when(pl.int_range(pl.len()) != 1).then("price"))
+    new.write_csv(tmp_path / "new.csv")
+    place = tmp_path / "updated"
+    assert call(["update", str(priced_run), "--events", str(tmp_path / "new.csv"), "--out", str(place)]) == 0
+    old, kept = ladder.histories(priced_run), ladder.histories(place)
+    assert kept.schema == old.schema
+    assert kept.tail(new.height).select("price", "hour").rows() == new.select("price", "hour").rows()
+    assert np.isfinite(ladder.load(place).recommend(["K"], 3).scores).all()
+
+
+def test_a_value_that_cannot_be_read_is_named_before_anything_is_learnt(
+    priced_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(updating, "_gone_on", lambda *_: pytest.fail("it has begun to learn"))
+    prices = ["2,5", "cheap", "1.5", ""] * 20
+    priced(week2()).with_columns(price=pl.Series(prices)).write_csv(tmp_path / "new.csv")
+    place = tmp_path / "updated"
+    assert call(["update", str(priced_run), "--events", str(tmp_path / "new.csv"), "--out", str(place)]) == 2
+    assert (
+        "error: Column 'price' of the new events holds '2,5' in row 1 (40 values of the column are like it), and what "
+        "is known holds numbers: correct such values, or leave them empty."
+    ) in capsys.readouterr().err
+    assert not place.exists()
+
+
+def test_what_was_kept_as_text_stays_text_where_new_events_know_kinds(tmp_path: Path) -> None:
+    priced(week1()).write_csv(tmp_path / "week1.csv")
+    models = {"lstm": SMALL | {"epochs": 1, "inputs": ["price", "hour"]}}
+    data = Data(source=str(tmp_path / "week1.csv"))
+    run(Experiment(data, split=Splitting("last"), models=models, out=str(tmp_path / "run")))
+    found = update(tmp_path / "run", EventLog.of(priced(week2())))
+    assert found.histories is not None
+    assert found.histories.schema["price"] == pl.String
+    assert found.histories["hour"].tail(3).to_list() == ["5", "6", "7"]
+    assert found.histories["price"].tail(3).to_list() == ["0.5", "1.5", "2.5"]
+
+
+def test_features_of_new_items_take_the_kinds_of_the_old_ones(tmp_path: Path) -> None:
+    known = pl.DataFrame({"item": list(RING), "price": [float(n) for n in range(10)]})
+    log = replace(week1(), items=known)
+    place = saved("lstm", tmp_path / "old", log, features=["price"], **SMALL | {"epochs": 1})
+    new = pl.DataFrame({"item": ["K", "L", "A"], "price": ["2.5", "", "dear"]})
+    found = update(place, replace(week2(), items=new))
+    features = found.recommender.catalogue.features
+    assert features is not None
+    assert features["price"].to_list() == [*known["price"].to_list(), 2.5, None]
+    with pytest.raises(
+        DataError, match="Column 'price' of the new items holds 'dear', and what is known holds"
+    ):
+        update(place, replace(week2(), items=new.with_columns(item=pl.Series(["K", "A", "L"]))))
+
+
 def test_what_cannot_go_on_says_so(tmp_path: Path) -> None:
     counted = saved("markov", tmp_path / "markov")
     with pytest.raises(ModelError, match="markov counts events, and none of before were kept"):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ensue import artifacts, ladder
 from ensue.catalogue import Catalogue
 from ensue.errors import DataError, EnsueError, ModelError
+from ensue.events import kinds
 from ensue.events.log import EventLog
 from ensue.events.shaping import Shape
 from ensue.model import Conditions, Model, Training, model_of
@@ -33,6 +34,9 @@ NEW = "new event"
 
 KEPT_EACH = 20
 """Kept sequences of others, at most, for each one with new events, that a network learns from again."""
+
+SAME = ("user", "item", "time")
+"""What tells an event from every other one."""
 
 RATE, ALONE = "learning_rate", 0.25
 """The setting of a network, and the share of it that it goes on with where no histories were kept, lest it forgets."""
@@ -108,7 +112,7 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
 
     Raises:
         ArtifactError: the folder is no model, or damaged.
-        DataError: no event is new.
+        DataError: no event is new, or a value or column is not of the kind that was kept.
         ModelError: the model cannot go on: it counts and no histories were kept, or its vectors cannot grow.
     """
     place = ladder.model_folder(folder)
@@ -133,7 +137,12 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
         )
     if kept is not None and not new.has_time:  # order is all that both have
         kept = kept.drop("time", strict=False)
-    past = None if kept is None else _without(kept, new)
+    past = None
+    if kept is not None:
+        _refuse_lacking(kept, new)
+        kept, fresh = kinds.alike(kept, new.frame, but=SAME)
+        new = replace(new, frame=fresh)
+        past = _without(kept, new)
     items = pl.concat([artifact.catalogue.ids, new.frame["item"]])
     usable = (
         None if past is None else past.filter(pl.col("item").is_in(items.implode()))
@@ -152,7 +161,7 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     if kept is not None and past is not None:
         users = new.frame["user"].unique()
         new_users = int((~users.is_in(kept["user"].unique().implode())).sum())
-        histories = pl.concat([past, new.frame.select(kept.columns).cast(kept.schema)])
+        histories = pl.concat([past, new.frame.select(kept.columns)])
     return Update(
         replace(fitted, settings=said["settings"], facts=facts),
         new.n_events,
@@ -245,22 +254,20 @@ def _kept(place: Path) -> pl.DataFrame | None:
         return None
 
 
-def _without(kept: pl.DataFrame, new: EventLog) -> pl.DataFrame:
-    """The kept events that the new log does not bring again: a run also keeps those that it was tested on.
-
-    Raises:
-        DataError: the histories hold a column that the new log does not have.
-    """
+def _refuse_lacking(kept: pl.DataFrame, new: EventLog) -> None:
+    """Raises an error for a column that the histories hold and the new log does not have."""
     lacking = [name for name in kept.columns if name not in new.frame.columns]
     if lacking:
         raise DataError(
             f"The kept histories have {', '.join(lacking)}, which the model reads, and the new log does not: give it."
         )
-    same = [name for name in ("user", "item", "time") if name in kept.columns]
-    if "time" not in same:  # nothing tells an event from another one of the same item
+
+
+def _without(kept: pl.DataFrame, new: EventLog) -> pl.DataFrame:
+    """The kept events that the new log does not bring again: a run also keeps those that it was tested on."""
+    if "time" not in kept.columns:  # nothing tells an event from another one of the same item
         return kept
-    again = new.frame.select(same).cast({name: kept.schema[name] for name in same})
-    return kept.join(again, on=same, how="anti", maintain_order="left")
+    return kept.join(new.frame.select(SAME), on=SAME, how="anti", maintain_order="left")
 
 
 def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None, objective: Objective) -> Catalogue:
@@ -273,9 +280,10 @@ def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None, objec
         items = items.join(new.items, on="item", how="left", maintain_order="left")
     known = catalogue.features
     if known is not None:
-        items = items.select(
-            "item", *(pl.col(c).cast(known[c].dtype) for c in items.columns[1:] if c in known)
-        )
+        items = items.filter(~pl.col("item").is_in(catalogue.ids.implode()))
+        items = items.select("item", *(name for name in items.columns[1:] if name in known))
+        known, items = kinds.alike(known, items, but=("item",), of="the new items")
+        catalogue = replace(catalogue, features=known)
     grown = catalogue.extend(items if known is not None else items.select("item"))
     codes = grown.encode((new if whole is None else whole).frame["item"])
     counts = np.bincount(codes, minlength=len(grown))
@@ -303,8 +311,7 @@ def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
         spread = others.gather_every(max(-(-len(others) // max(KEPT_EACH * len(users), 1)), 1))
         kept = kept.filter(pl.col("user").is_in(pl.concat([users, spread]).implode()))
     common = [name for name in new.frame.columns if name in kept.columns]
-    past = kept.select(pl.col(name).cast(fresh[name].dtype) for name in common)
-    both = [past.with_columns(pl.lit(False).alias(NEW)), fresh.select(*common, NEW)]
+    both = [kept.select(*common).with_columns(pl.lit(False).alias(NEW)), fresh.select(*common, NEW)]
     return EventLog.of(pl.concat(both), new.items)
 
 
@@ -321,8 +328,7 @@ def _counted_only(kept: pl.DataFrame, whole: EventLog, catalogue: Catalogue) -> 
         ~pl.col("user").is_in(frame["user"].unique().implode()), pl.col("item").is_in(catalogue.ids.implode())
     )
     common = [name for name in frame.columns if name in kept.columns]
-    log = EventLog.of(others.select(pl.col(name).cast(frame[name].dtype) for name in common))
-    return Sequences.of(log, catalogue)
+    return Sequences.of(EventLog.of(others.select(common)), catalogue)
 
 
 def _counted(number: int, what: str) -> str:
