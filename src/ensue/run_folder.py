@@ -155,8 +155,8 @@ def histories(folder: str | Path) -> pl.DataFrame:
     """The users' histories that a run kept, oldest first.
 
     Returns:
-        Columns `user` and `item`; `session` of a run by sessions, else `time` of a log with times; and others that its
-            models read.
+        Columns `user` and `item`; `time` of a log with times; `session` of a run by sessions, with what its rule goes
+            by; and others that its models read.
 
     Raises:
         EnsueError: the run kept none.

@@ -6,7 +6,7 @@ counting model counts kept and new events together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from ensue.catalogue import Catalogue
 from ensue.errors import DataError, EnsueError, ModelError
 from ensue.events import kinds
 from ensue.events.log import EventLog
+from ensue.events.sessions.rule import Sessions
 from ensue.events.shaping import Shape
 from ensue.model import Conditions, Model, Training, model_of
 from ensue.objective import NONE, Objective
@@ -59,6 +60,7 @@ class Update:
         new_items: ids of items that it did not know, in the order in which they were added.
         new_users: users of new events of whom no history was kept; None where no histories were kept.
         histories: what was kept with the new events after it, to be kept beside the new model; None where nothing was.
+        unused: why kept histories were not used; "" where they were, or where there are none.
     """
 
     recommender: Recommender
@@ -67,6 +69,7 @@ class Update:
     new_items: tuple[str, ...]
     new_users: int | None
     histories: pl.DataFrame | None = field(default=None, repr=False)
+    unused: str = ""
 
     def lines(self) -> list[str]:
         """What happened, for people."""
@@ -81,9 +84,10 @@ class Update:
                 f"{_counted(self.known, 'event')} left out: not later than what the model had learnt from"
             )
         if self.new_users is None:
+            why = self.unused or "no histories were kept"
             said.append(
-                "no histories were kept: new events are read without what came before them, and what they do not "
-                "show again may be forgotten"
+                f"{why}: new events are read without what came before them, and what they do not show again may be "
+                "forgotten"
             )
         return said
 
@@ -103,7 +107,7 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     A network reads each new event after its user's kept history, and learns from kept sequences of others, lest it
     forgets: all of them, up to `KEPT_EACH` for each one with new events. For how long is found with a tenth of the new
     sequences held out; then it learns from all. Where nothing was kept it learns slowly. A counting model is fitted on
-    kept and new events together.
+    kept and new events together. A session that goes on, by the model's own rule, is joined with its new events.
 
     Args:
         folder: a run (its best model is taken) or a model; histories are found in the run.
@@ -121,38 +125,50 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     learnt = said["facts"].get("learnt") or {}
     sequences = learnt.get("sequences", {})
     by = sequences.get("by", "user")
-    log = Shape.learnt(sequences).apply(log, conditions.progress.say)
-    objective = Objective.learnt(learnt)
-    log = objective.heard(log)
-    new = _later(log, learnt.get("until"))
-    kept = _kept(place) if by == "user" else None
+    shape, objective = Shape.learnt(sequences), Objective.learnt(learnt)
+    kept, unused = _kept(place), ""
+    if kept is not None and by == "session":
+        unused = _unused(kept, shape.sessions, learnt.get("until"))
+        kept = None if unused else kept
     settings = dict(said["settings"])
     if kept is None and RATE in settings:
         settings[RATE] *= ALONE
     model = model_of(said["model"], **settings)
     if kept is None and not model.goes_on:
-        raise ModelError(
-            f"{model.name} counts events, and none of before were kept beside it: fit it anew on all of them, or "
-            "run with keep_histories = true."
+        why = (
+            f"{unused}; fit it anew on all of them"
+            if unused
+            else (
+                "none of before were kept beside it: fit it anew on all of them, or run with keep_histories = true"
+            )
         )
+        raise ModelError(f"{model.name} counts events, and {why}.")
+    after = by == "session" and kept is not None  # then they are cut once those before them are known
+    log = (replace(shape, sessions=Sessions()) if after else shape).apply(log, conditions.progress.say)
+    new = _later(log if after else objective.heard(log), learnt.get("until"))
+    known = objective.heard(log).n_events - objective.heard(new).n_events
     if kept is not None and not new.has_time:  # order is all that both have
         kept = kept.drop("time", strict=False)
     past = None
     if kept is not None:
-        _refuse_lacking(kept, new)
-        kept, fresh = kinds.alike(kept, new.frame, but=SAME)
+        _refuse_lacking(kept, new, ("session",) if after else ())
+        kept, fresh = kinds.alike(kept, new.frame, but=(*SAME, "session"))
         new = replace(new, frame=fresh)
         past = _without(kept, new)
+        if after:
+            past, cut = shape.sessions.apply_after(past, new)
+            conditions.progress.say(cut.reading.notes[-1])
+            new = objective.heard(cut)
     items = pl.concat([artifact.catalogue.ids, new.frame["item"]])
     usable = (
         None if past is None else past.filter(pl.col("item").is_in(items.implode()))
     )  # the rest stays cold
-    whole = _joined(usable, new, model)
+    whole = _joined(usable, new, model, by)
     catalogue = _extended(artifact.catalogue, new, None if model.goes_on else whole, objective)
     parts = Parts(said["scoring"], artifact.arrays, artifact.graph, artifact.tables)
     counted = None
     if past is not None and getattr(model, "prior", "none") != "none":
-        counted = _counted_only(past, whole, catalogue)
+        counted = _counted_only(past, whole, catalogue, by)
     seen = said["exclude_seen"]
     fitted = _gone_on(model, parts, whole, catalogue, by, seen, conditions, counted, objective)
     now = learnt | {"log": None, "split": None, "until": _until(new, learnt), "events": whole.n_events}
@@ -161,14 +177,17 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
     if kept is not None and past is not None:
         users = new.frame["user"].unique()
         new_users = int((~users.is_in(kept["user"].unique().implode())).sum())
-        histories = pl.concat([past, new.frame.select(kept.columns)])
+        histories = pl.concat([past, new.frame.select(past.columns)])
+        if "time" in histories.columns:
+            histories = histories.sort("user", "time", maintain_order=True)
     return Update(
         replace(fitted, settings=said["settings"], facts=facts),
         new.n_events,
-        log.n_events - new.n_events,
+        known,
         tuple(catalogue.ids[len(artifact.catalogue) :].to_list()),
         new_users,
         histories,
+        unused,
     )
 
 
@@ -254,12 +273,30 @@ def _kept(place: Path) -> pl.DataFrame | None:
         return None
 
 
-def _refuse_lacking(kept: pl.DataFrame, new: EventLog) -> None:
+def _unused(kept: pl.DataFrame, rule: Sessions, until: str | None) -> str:
+    """Why no session of a run's histories can go on, and what to do; "" where each can.
+
+    Args:
+        kept: the histories.
+        rule: by which the sessions were cut.
+        until: the end of the model's training; None where its log had no times.
+    """
+    wanted = ["session", *(["time"] if until is not None else []), *rule.columns]
+    lacking = [name for name in wanted if name not in kept.columns]
+    if not lacking:
+        return ""
+    return (
+        f"the kept histories lack {', '.join(lacking)}, by which sessions go on (run the "
+        "experiment anew, and it is kept)"
+    )
+
+
+def _refuse_lacking(kept: pl.DataFrame, new: EventLog, but: Collection[str] = ()) -> None:
     """Raises an error for a column that the histories hold and the new log does not have."""
-    lacking = [name for name in kept.columns if name not in new.frame.columns]
+    lacking = [name for name in kept.columns if name not in new.frame.columns and name not in but]
     if lacking:
         raise DataError(
-            f"The kept histories have {', '.join(lacking)}, which the model reads, and the new log does not: give it."
+            f"The kept histories have {', '.join(lacking)}, which the model goes by, and the new log does not: give it."
         )
 
 
@@ -295,8 +332,8 @@ def _extended(catalogue: Catalogue, new: EventLog, whole: EventLog | None, objec
     return replace(grown, counts=grown.counts + counts, targets=targets)
 
 
-def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
-    """New events, marked, after the kept ones of their users; and kept ones of others.
+def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model, by: str) -> EventLog:
+    """New events, marked, after the kept ones of their users (or sessions); and kept ones of others.
 
     A model that counts needs all of these; one that goes on, up to `KEPT_EACH` for each one with new events, evenly
     spread, lest it forgets them. Where histories were kept without times, their order is all that is used of either.
@@ -305,30 +342,31 @@ def _joined(kept: pl.DataFrame | None, new: EventLog, model: Model) -> EventLog:
     if kept is None:
         return EventLog.of(fresh, new.items)
     if model.goes_on:
-        users = fresh["user"].unique()
-        others = kept["user"].unique(maintain_order=True)
-        others = others.filter(~others.is_in(users.implode()))
-        spread = others.gather_every(max(-(-len(others) // max(KEPT_EACH * len(users), 1)), 1))
-        kept = kept.filter(pl.col("user").is_in(pl.concat([users, spread]).implode()))
+        keys = fresh[by].unique()
+        others = kept[by].unique(maintain_order=True)
+        others = others.filter(~others.is_in(keys.implode()))
+        spread = others.gather_every(max(-(-len(others) // max(KEPT_EACH * len(keys), 1)), 1))
+        kept = kept.filter(pl.col(by).is_in(pl.concat([keys, spread]).implode()))
     common = [name for name in new.frame.columns if name in kept.columns]
     both = [kept.select(*common).with_columns(pl.lit(False).alias(NEW)), fresh.select(*common, NEW)]
     return EventLog.of(pl.concat(both), new.items)
 
 
-def _counted_only(kept: pl.DataFrame, whole: EventLog, catalogue: Catalogue) -> Sequences:
+def _counted_only(kept: pl.DataFrame, whole: EventLog, catalogue: Catalogue, by: str) -> Sequences:
     """The kept sequences that are not learnt from again, for models that also count.
 
     Args:
         kept: what was kept, less what the new log brings again.
         whole: what is learnt from.
         catalogue: an item that is not in it was never learnt, and is left out.
+        by: what a sequence is, "user" or "session".
     """
     frame = whole.frame
     others = kept.filter(
-        ~pl.col("user").is_in(frame["user"].unique().implode()), pl.col("item").is_in(catalogue.ids.implode())
+        ~pl.col(by).is_in(frame[by].unique().implode()), pl.col("item").is_in(catalogue.ids.implode())
     )
     common = [name for name in frame.columns if name in kept.columns]
-    return Sequences.of(EventLog.of(others.select(common)), catalogue)
+    return Sequences.of(EventLog.of(others.select(common)), catalogue, by)
 
 
 def _counted(number: int, what: str) -> str:

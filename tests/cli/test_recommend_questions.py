@@ -170,7 +170,7 @@ def test_of_a_run_by_sessions_the_last_session_is_the_history(ask: Ask, tmp_path
     (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]) + "\n")
     words = ["--by", "session", "--session-gap", 3600, "--models", "markov", "--out", tmp_path / "r"]
     assert ask("run", tmp_path / "log.csv", *words)[0] == 0
-    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "session"]
+    assert ladder.histories(tmp_path / "r").columns == ["user", "item", "time", "session"]
     assert answer(ask, tmp_path / "r", "--user", "u1")["history"] == list("DABCD"), (
         "its third session has 5 events"
     )

@@ -65,6 +65,22 @@ def views(items: str, times: list[int]) -> list[Event]:
 # ------------------------------------------------------------------------------------------- laws
 
 
+@settings(max_examples=60)
+@given(EVENTS, RULES, st.integers(0, 12))
+def test_later_events_are_cut_after_kept_ones_as_if_all_had_been_one_log(
+    events: list[Event], rule: Sessions, until: int
+) -> None:
+    log = log_of(events)
+    early = pl.col("time").dt.epoch("s") <= until
+    old, new = log.where(early), log.where(~early)
+    if rule.nothing or not old.n_events or not new.n_events:
+        return
+    kept, later = rule.apply_after(rule.apply(old).frame, new)
+    names = ["user", "time", "row", "session"]
+    both = pl.concat([kept.select(names), later.frame.select(names)]).sort("user", "time", "row")
+    assert both.rows() == rule.apply(log).frame.select(names).sort("user", "time", "row").rows()
+
+
 @settings(max_examples=20)
 @given(EVENTS, RULES, st.sampled_from([0, 2, 3]))
 def test_every_event_is_in_one_session_or_counted(events: list[Event], rule: Sessions, least: int) -> None:
@@ -311,3 +327,48 @@ def test_numbers_of_sessions_rise_in_the_order_of_time() -> None:
     assert Sessions(gap=5).apply(log).frame["session"].to_list() == [
         f"{u}#{n}" for u in "uv" for n in range(1, 6)
     ]
+
+
+# ------------------------------------------------------------------------------- after kept events
+
+
+def after(rule: Sessions, kept: pl.DataFrame, later: pl.DataFrame) -> tuple[list[str], list[str], str]:
+    """Session ids of kept and later events, and what was said; events are in the order of their rows."""
+    found, log = rule.apply_after(kept, EventLog.of(later))
+    return found["session"].to_list(), log.frame["session"].to_list(), log.reading.notes[-1]
+
+
+def test_sessions_of_the_source_go_on_by_their_names() -> None:
+    later = pl.DataFrame({"user": ["u", "v"], "item": ["c", "c"], "session": ["s", "new"]})
+    for names in (["s", "s", "t"], ["u#s", "u#s", "v#s"]):
+        kept = pl.DataFrame({"user": ["u", "u", "v"], "item": ["a", "b", "a"], "session": names})
+        found = after(Sessions(), kept, later)
+        assert found[:2] == (names, [names[0], "new"])
+        assert found[2] == "sessions with new events: 2, 1 of them go on from kept ones"
+    with pytest.raises(ColumnError, match="sessions are those of its source, and the new log has none"):
+        after(Sessions(), kept, later.drop("session"))
+
+
+def test_a_late_event_between_two_sessions_is_where_the_rule_puts_it() -> None:
+    kept = Sessions(gap=5).apply(log_of(views("ab", [0, 8]))).frame
+    assert kept["session"].to_list() == ["u#1", "u#2"]
+    found, later = Sessions(gap=5).apply_after(kept, log_of(views("c", [4])))
+    assert found["session"].to_list() == ["u#1", "u#1"]
+    assert later.frame["session"].to_list() == ["u#1"]
+
+
+def test_short_sessions_are_set_aside_unless_they_go_on() -> None:
+    rule = Sessions(gap=5, min_events=2)
+    kept = rule.apply(log_of(views("ab", [0, 1]))).frame
+    _, later = rule.apply_after(kept, log_of([*views("c", [3]), *views("d", [100])]))
+    assert later.frame["item"].to_list() == ["c"]
+    assert later.reading.set_aside == {"in a session of fewer than 2 events": 1}
+    with pytest.raises(DataError, match=r"No session with new events has 2 events \(min_events\)"):
+        rule.apply_after(kept, log_of(views("d", [100])))
+
+
+def test_a_rule_may_go_by_columns_of_any_name() -> None:
+    frame = pl.DataFrame({"user": ["u"] * 4, "item": list("abcd"), "name": ["x", "x", "x", "y"]})
+    rule = Sessions(changes=("name",))
+    kept = rule.apply(EventLog.of(frame[:2])).frame
+    assert after(rule, kept, frame[2:])[1] == ["u#1", "u#2"]

@@ -50,7 +50,6 @@ def run(
     ready = parted(experiment, log, progress)
     experiment = choosing.chosen_on(ready.experiment, progress)
     log, found, parts = ready.log, ready.audit, ready.split
-    by = experiment.sequences.by
     learnable = Learnable.of(experiment, parts.train, parts.before_test, progress)
     if told := learnable.tested(parts.log.where(parts.part == TEST)):
         progress.say(told)
@@ -70,7 +69,7 @@ def run(
     best = choosing.best(rungs, experiment.evaluation.choose_on)
     outcome = Outcome(experiment, log, found, parts, tuple(rungs), best, folder, skipped, learnable.filtered)
     if experiment.keep_histories:
-        _kept(parts.log, rungs, by, experiment.objective.typed).write_parquet(folder / HISTORIES)
+        _kept(parts.log, rungs, experiment).write_parquet(folder / HISTORIES)
     _figures(rungs, experiment.evaluation.choose_on).write_parquet(folder / FIGURES)
     content = {**outcome.to_json(), "samples": _samples(outcome), "made": reporting.provenance()}
     (folder / RESULTS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -114,13 +113,16 @@ def _clear(folder: Path, experiment: Experiment) -> None:
             shutil.rmtree(place)
 
 
-def _kept(log: EventLog, rungs: list[Rung], by: str, typed: bool) -> pl.DataFrame:
+def _kept(log: EventLog, rungs: list[Rung], experiment: Experiment) -> pl.DataFrame:
     """What a run keeps of its users' histories: items, times, and what its models read beside them; nothing more.
 
     Times tell, when new events come, which of them are new. With an objective, types tell which of them are targets.
+    Of sessions, what the rule goes by tells whether one goes on.
     """
-    wanted = {name for rung in rungs for name in rung.reads} | {"session" if by == "session" else TIME}
-    wanted |= {TYPE} if typed else set()
+    wanted = {name for rung in rungs for name in rung.reads} | {TIME}
+    if experiment.sequences.by == "session":
+        wanted |= {"session", *experiment.shape.sessions.columns}
+    wanted |= {TYPE} if experiment.objective.typed else set()
     known = set(log.columns) - (set() if log.has_time else {TIME})
     return log.frame.select("user", "item", *(name for name in log.columns if name in wanted & known))
 
