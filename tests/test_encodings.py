@@ -55,6 +55,15 @@ def test_known_unseen_and_missing_are_three_codes() -> None:
     assert brand.note == "brand: category of 3 values, 2 of 6 missing, with a code of their own"
 
 
+def test_a_whole_number_is_the_category_that_it_is_in_text_however_it_is_written() -> None:
+    shop = Encoding.fit("shop", text(["1", "2", "2", "2.5"]))
+    for values in (["2", "1", "2.5", None], [2.0, 1.0, 2.5, float("nan")]):
+        assert shop.codes(pl.Series("shop", values)).tolist() == [0, 1, 2, 4]
+    assert shop.codes(pl.Series("shop", [2, 1, 4, None])).tolist() == [0, 1, 3, 4]
+    with pytest.raises(ColumnError, match="a category is text or a whole number"):
+        Encoding.fit("shop", numbers([1, 2]), "category")
+
+
 @given(columns)
 def test_codes_lead_back_to_the_values_exactly_as_written(values: list[str | None]) -> None:
     found = Encoding.fit("column", text(values))

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from ensue.catalogue import Catalogue
+from ensue.encodings import Encoding
 from ensue.errors import QueryError
-from ensue.questions import Question, queries_of
+from ensue.questions import Question, legible, queries_of
 from ensue.sequences import MISSING_TIME
 
 CATALOGUE = Catalogue(pl.Series("item", ["a", "b"]), np.array([2, 1]))
@@ -90,3 +91,31 @@ def test_a_time_that_is_no_moment_is_told() -> None:
 def test_a_value_of_a_wrong_kind_is_told(wrong: dict[str, list[str]]) -> None:
     with pytest.raises(QueryError, match="must be"):
         queries_of([Question(["a"], **wrong)], CATALOGUE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [[2, 2.5], ["2", 2.5], [2, "2.5"], [2.0, "2.50"]])
+def test_numbers_written_in_several_ways_are_one_column(values: list[object]) -> None:
+    """In one question, and over several that are asked together."""
+    price = Encoding.fit("price", pl.Series(["1.5", "3"]), "number")
+    wanted = price.codes(pl.Series([2.0, 2.5])).tolist()
+    together = [Question(["a", "b"], context={"price": values})]
+    apart = [Question([item], context={"price": [value]}) for item, value in zip("ab", values, strict=True)]
+    for asked in (together, apart):
+        queries, _ = queries_of(asked, CATALOGUE)
+        assert price.codes(queries.context["price"]).tolist() == wanted
+
+
+def test_what_cannot_be_one_column_is_told() -> None:
+    for values in ([["x"], "y"], [10**200, 1]):
+        with pytest.raises(QueryError, match="values of 'city' cannot be one column"):
+            queries_of([Question(["a", "b"], context={"city": values})], CATALOGUE)
+
+
+def test_what_cannot_be_read_is_left_out_and_placed() -> None:
+    asked = Question(["a", "b"], context={"price": ["cheap", 2], "size": [1, None], "city": ["here", 3]})
+    found, odd = legible(asked, {"price", "size", "none"})
+    assert odd == [("price", 0)]
+    assert found.context == {"price": [None, 2], "size": [1, None], "city": ["here", 3]}
+    assert found.history == asked.history
+    same, odd = legible(asked, {"size"})
+    assert (same is asked, odd) == (True, [])

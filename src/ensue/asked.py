@@ -148,7 +148,7 @@ def _ratings(values: list[Any]) -> list[float | None]:
 
 
 def _context(columns: object) -> dict[str, list[Any]]:
-    """Other columns of the events, the values of each all of one kind."""
+    """Other columns of the events; values of several kinds may stand together."""
     if not isinstance(columns, dict):
         raise _wrong("context", columns, 'an object of columns, such as {"city": ["here", null]}')
     found = {}
@@ -157,23 +157,11 @@ def _context(columns: object) -> dict[str, list[Any]]:
         if name in OWN:
             raise QueryError(f"{key} is no context: a question has the key '{OWN[name]}' for it.")
         values = _list(key, listed)
-        kinds = {_kind(f"{key}[{place}]", value) for place, value in enumerate(values) if value is not None}
-        if len(kinds) > 1:
-            raise QueryError(f"{key} mixes {' and '.join(sorted(kinds))}: give values of one kind, or null.")
-        whole = all(value is None or isinstance(value, int) for value in values)
-        plain = kinds != {"numbers"} or whole
-        found[name] = values if plain else [None if value is None else float(value) for value in values]
+        for place, value in enumerate(values):
+            if not (value is None or isinstance(value, str | bool) or _is_number(value)):
+                raise _wrong(f"{key}[{place}]", value, "text, a number, true, false or null")
+        found[name] = values
     return found
-
-
-def _kind(key: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "truths"
-    if isinstance(value, str):
-        return "texts"
-    if _is_number(value):
-        return "numbers"
-    raise _wrong(key, value, "text, a number, true, false or null")
 
 
 def _is_number(value: object) -> bool:

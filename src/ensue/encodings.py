@@ -23,6 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ensue.errors import ArtifactError, ColumnError, ConfigError, nearest
+from ensue.events.numerals import as_numbers, as_text
 
 Ints = NDArray[np.int64]
 T = TypeVar("T")
@@ -111,6 +112,8 @@ class Encoding:
         elif kind in CALENDAR:
             facts.update(gaps=_microseconds(name, values).null_count())
         else:
+            if values.dtype.is_float():
+                raise _no_category(name, values)
             text = _text(name, values)
             facts.update(gaps=text.null_count(), buckets=buckets if kind == "hashed" else 0)
             if kind == "category":
@@ -346,14 +349,18 @@ def kind_of(name: str, values: pl.Series) -> str:
 
 
 def _text(name: str, values: pl.Series) -> pl.Series:
-    """Categories exactly as written, null where missing."""
+    """Categories exactly as written, null where missing; 2.0 is the category 2."""
     found = values.dtype
-    if found.is_float() or found.is_decimal() or found.is_nested() or found.is_temporal():
-        raise ColumnError(
-            f"Column '{name}' is {found}; a category is text or a whole number: cast it to text."
-        )
-    text = values.cast(pl.String)
+    if found.is_decimal() or found.is_nested() or found.is_temporal():
+        raise _no_category(name, values)
+    text = as_text(values)
     return text.set(text == "", None)
+
+
+def _no_category(name: str, values: pl.Series) -> ColumnError:
+    return ColumnError(
+        f"Column '{name}' is {values.dtype}; a category is text or a whole number: cast it to text."
+    )
 
 
 def _numbers(name: str, values: pl.Series) -> NDArray[np.float64]:
@@ -361,12 +368,11 @@ def _numbers(name: str, values: pl.Series) -> NDArray[np.float64]:
     found = values.dtype
     if not (found.is_numeric() or found in (pl.String, pl.Boolean, pl.Null)):
         raise ColumnError(f"Column '{name}' is {found}, and a number is needed: cast it first.")
-    if found == pl.String:
-        values = values.set(values == "", None)
-    numbers = values.cast(pl.Float64, strict=False)
-    odd = values.filter(numbers.is_infinite() | (numbers.is_null() & values.is_not_null()))
-    if len(odd):
-        raise ColumnError(f"Column '{name}' holds '{odd[0]}', no finite number: leave such values empty.")
+    numbers, odd = as_numbers(values)
+    if odd.any():
+        raise ColumnError(
+            f"Column '{name}' holds '{values.filter(odd)[0]}', no finite number: leave such values empty."
+        )
     return numbers.fill_null(math.nan).to_numpy()
 
 

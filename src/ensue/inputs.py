@@ -104,6 +104,12 @@ class Inputs:
         return tuple(dict.fromkeys(plain.get(name) or self.encodings[name].source for name in self.reads))
 
     @property
+    def numbers(self) -> frozenset[str]:
+        """The columns of the events that are read as numbers, so that not every text can be read there."""
+        found = (self.encodings[name] for name in self.reads if name not in UNCODED)
+        return frozenset(encoding.source for encoding in found if not encoding.is_category)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """One line for each encoded column on what became of it, gaps included."""
         return tuple(encoding.note for encoding in self.encodings.entries.values())
@@ -231,6 +237,19 @@ class Inputs:
             if name not in (*UNCODED, *encodings.entries):
                 raise ArtifactError(f"The encoding of '{name}' is missing; copy or save the model anew.")
         return cls(tuple(reads), encodings, length, bool(settings.get("causal", True)))
+
+
+def numbers_of(scoring: object) -> frozenset[str]:
+    """The columns of events that a scoring reads as numbers; one that is made of others reads what they read.
+
+    Args:
+        scoring: of any kind; counting models read none as numbers.
+    """
+    inputs = getattr(scoring, "inputs", None)
+    if isinstance(inputs, Inputs):
+        return inputs.numbers
+    parts = (*getattr(scoring, "members", ()), *getattr(scoring, "scorings", ()))
+    return frozenset(name for part in parts for name in numbers_of(part))
 
 
 def _columns(events: Queries | Sequences, reads: tuple[str, ...]) -> dict[str, pl.Series]:

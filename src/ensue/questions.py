@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -14,8 +14,14 @@ import polars as pl
 from ensue.batching import Items
 from ensue.catalogue import UNKNOWN, Catalogue
 from ensue.errors import QueryError
+from ensue.events.numerals import column, legible_numbers
 from ensue.moments import microseconds
 from ensue.sequences import MISSING_TIME, Queries
+
+NO_NUMBER = (
+    "is no finite number, and the model reads numbers there: give a number, as such or as text, or null."
+)
+"""What is wrong with a value that `legible` leaves out; it is not repeated, since it may tell of a person."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Question:
         user: who asks, for models that know users; None is nobody they know.
         times: of each event of the history, None where it is not known; a time without a zone is UTC.
         ratings: of each event, None for one that has none.
-        context: other columns of the events by name, one value each, None where missing.
+        context: other columns of the events by name, one value each, None where missing; text, numbers and truths may
+            stand together, see `ensue.events.numerals.column`.
         at: when the question is asked.
     """
 
@@ -67,6 +74,24 @@ def ids_of(values: object, name: str) -> list[str]:
                 f"{name} holds {value!r}, which is not text; ids are text exactly as in the log."
             )
     return ids
+
+
+def legible(asked: Question, numbers: Collection[str]) -> tuple[Question, list[tuple[str, int]]]:
+    """A question without the values of its context that cannot be read, and where these stand: column and place.
+
+    Args:
+        asked: the question.
+        numbers: names of the columns that are read as numbers.
+    """
+    read: dict[str, Sequence[Any]] = {}
+    odd: list[tuple[str, int]] = []
+    for name in numbers:
+        if name in asked.context:
+            values, places = legible_numbers(asked.context[name])
+            odd += [(name, place) for place in places]
+            if values is not asked.context[name]:
+                read[name] = values
+    return (replace(asked, context={**asked.context, **read}) if read else asked), odd
 
 
 def queries_of(questions: Sequence[Question], catalogue: Catalogue) -> tuple[Queries, list[Items]]:
@@ -136,6 +161,8 @@ def _column(name: str, questions: Sequence[Question], events: Any) -> pl.Series:
     for question in questions:
         flat += question.context[name] if name in question.context else [None] * len(question.history)
     try:
-        return pl.Series(name, flat, strict=True).filter(pl.Series(events))
-    except (TypeError, pl.exceptions.PolarsError) as fault:
-        raise QueryError(f"The values of '{name}' are not all of one kind.") from fault
+        return column(name, flat).filter(pl.Series(events))
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as fault:
+        raise QueryError(
+            f"The values of '{name}' cannot be one column: give text, numbers of 64 bits, true, false, or None."
+        ) from fault

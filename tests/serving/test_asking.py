@@ -25,6 +25,7 @@ class Reader:
 
     objective: Objective = NONE
     timed: bool = False
+    numbers: frozenset[str] = frozenset()
 
 
 def asked(body: str) -> Question:

@@ -101,3 +101,45 @@ def test_a_model_of_ratings_rates_and_one_without_says_what_to_train(
     for option in (["--ratings"], ["--rate", "B"]):
         assert call(["recommend", str(rated / "models" / "popular"), "--history", "A", *option]) == 2
         assert "has learnt no ratings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["--rules", "nofile.toml"],
+        ["--explain"],
+        ["--ratings"],
+        ["--exclude", "C"],
+        ["--exclude-seen"],
+        ["--include-seen"],
+        ["-k", "0"],
+        ["-k", "10"],
+    ],
+    ids=" ".join,
+)
+def test_ratings_of_given_items_take_no_option_of_recommendations(
+    rated: Path, capsys: pytest.CaptureFixture[str], beside: list[str]
+) -> None:
+    capsys.readouterr()
+    words = ["recommend", str(rated / "models" / "lstm"), "--history", "D,E", "--rate", "B"]
+    assert call([*words, *beside]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "--rate recommends nothing: leave out" in said.err
+    assert beside[0].replace("--include-seen", "--exclude-seen/--include-seen") in said.err
+
+
+def test_an_open_basket_counts_for_the_ratings_of_given_items(
+    rated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: str) -> dict[str, float]:
+        capsys.readouterr()
+        assert call(["recommend", str(rated / "models" / "lstm"), *words, "--json"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        return {row["item"]: row["rating"] for row in answer.get("ratings") or answer["items"]}
+
+    asked = ["--history", "D,E", "--basket", "A"]
+    found = told(*asked, "--rate", "B,C")
+    assert found != told("--history", "D,E", "--rate", "B,C")
+    listed = told(*asked, "--ratings", "--include-seen")
+    assert found == {item: listed[item] for item in found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,13 +99,18 @@ def of_user(folder: Path, user: str) -> Question | None:
     return Question(items, user, times, ratings, held)
 
 
-def question(path: str) -> Question:
+def question(path: str, numbers: Collection[str] = ()) -> Question:
     """The question of a JSON file, or of standard input for "-".
 
+    Args:
+        path: of the file.
+        numbers: columns of the context that the model reads as numbers.
+
     Raises:
-        QueryError: it cannot be read, is no JSON, or is not a question.
+        QueryError: it cannot be read, is no JSON, or is not a question; or a value of those columns is no number.
     """
     from ensue.asked import read_question
+    from ensue.questions import NO_NUMBER, legible
 
     where = "standard input" if path == "-" else path
     try:
@@ -114,7 +119,10 @@ def question(path: str) -> Question:
         raise QueryError(f"{where} is not text in UTF-8: {fault}.") from fault
     except OSError as fault:
         raise QueryError(f"{where} cannot be read: {fault.strerror}.") from fault
-    return read_question(text.removeprefix("\ufeff"), where)
+    asked, odd = legible(read_question(text.removeprefix("\ufeff"), where), numbers)
+    for name, place in odd:
+        raise QueryError(f"{where}: context.{name}[{place}] {NO_NUMBER}")
+    return asked
 
 
 def unread(question: Question, names: Sequence[str]) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _NOTHING_KNOWN = "this model knows no item of the history"
+_K = 10
+"""How many items are recommended where nothing is said."""
 
 
 def recommend(
@@ -77,7 +79,10 @@ def recommend(
             metavar="TIME", help="When it is asked, such as 2024-01-31T08:00; UTC without an offset."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", parser=whole, metavar="N", help="How many items at most.")] = 10,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", parser=whole, metavar="N", help="How many items at most. [default: 10]"),
+    ] = None,
     exclude: Annotated[
         str, typer.Option(metavar="ID,ID,...", help="Items that must not be in the answer.")
     ] = "",
@@ -116,6 +121,7 @@ def recommend(
     from ensue import ladder
     from ensue.asked import moment
     from ensue.cli import asking, slates, terminal
+    from ensue.inputs import numbers_of
     from ensue.open_baskets import open_question
 
     given = {
@@ -129,6 +135,14 @@ def recommend(
     used = [option for option, value in given.items() if value is not None]
     if len(used) > 1:
         raise QueryError(f"{' and '.join(used)} all give a history: use one of them.")
+    if rate is not None and (
+        k is not None or exclude or exclude_seen is not None or rules or ratings or explain
+    ):
+        raise QueryError(
+            "--rate recommends nothing: leave out -k, --exclude, --exclude-seen/--include-seen, --rules, --ratings "
+            "and --explain."
+        )
+    k = _K if k is None else k
     when = None if at is None else moment(at, "--at")
     recommender = ladder.load(run)
     if all_users is not None:
@@ -149,20 +163,20 @@ def recommend(
     if question is None:
         why, asked, notes = _typed(recommender, run, history, history_id, titles, user)
     else:
-        asked = _objective(recommender).question(asking.question(question))
+        asked = _objective(recommender).question(asking.question(question, numbers_of(recommender.scoring)))
         why = _NOTHING_KNOWN if asked.history else "the history is empty"
         notes = asking.unread(asked, ladder.reads(recommender))
     if when is not None and asked.at is not None:
         raise QueryError("--at and 'at' of the question both say when it is asked: use one of them.")
     asked = asked if when is None else replace(asked, at=when)
+    opened = [] if basket is None else asking.ids(basket, "--basket")
+    if basket is not None:
+        asked = open_question(asked, opened, recommender.catalogue)
+        why = _NOTHING_KNOWN if asked.history else why
     if rate is not None:
         slates.show_ratings(recommender, asked, asking.ids(rate, "--rate"), notes, as_json)
         return
-    excluded = asking.ids(exclude, "--exclude")
-    if basket is not None:
-        opened = asking.ids(basket, "--basket")
-        asked = open_question(asked, opened, recommender.catalogue)
-        excluded, why = [*excluded, *opened], _NOTHING_KNOWN if asked.history else why
+    excluded = [*asking.ids(exclude, "--exclude"), *opened]
     slate, ruled = slates.answer(recommender, asked, k, excluded, exclude_seen, rules)
     expected = slates.expected(recommender, asked, slate) if ratings else None
     explained = slates.explained(recommender, asked, slate, k, excluded, exclude_seen) if explain else None

@@ -8,8 +8,8 @@ from typing import Any
 
 from ensue.errors import DataError, QueryError
 from ensue.moments import moment
-from ensue.questions import Question
-from ensue.serving.events import time_of
+from ensue.questions import NO_NUMBER, Question, legible
+from ensue.serving.events import is_number, listed, time_of
 from ensue.serving.problems import Problem
 from ensue.serving.schemas import Step, Who
 from ensue.serving.served import Served
@@ -51,7 +51,7 @@ def asking(
 
     Raises:
         Problem: the history that came along is too long.
-        QueryError: a time is none.
+        QueryError: a time is none, or a value of a column that is read as numbers.
         StateError: the histories cannot be read.
     """
     at = _moment(asked.at) if asked.at is not None else datetime.now(UTC) if served.timed else None
@@ -60,7 +60,10 @@ def asking(
             raise Problem(
                 413, "too-long", f"A history may hold {bounds.history:,} events: send the newest.", "history"
             )
-        given = served.objective.question(_given(asked.history, asked.user, at))
+        read, odd = legible(_given(asked.history, asked.user, at), served.numbers)
+        if odd:
+            raise QueryError(listed([f"history[{place}].context.{name} {NO_NUMBER}" for name, place in odd]))
+        given = served.objective.question(read)
         return Asking(given, asked.user, None, bool(given.history))
     return looked_up(served, store, asked.user, asked.session, at, also)
 
@@ -74,6 +77,8 @@ def looked_up(
     also: frozenset[str] = frozenset(),
 ) -> Asking:
     """The question after a history that was told: of a model of sessions the one that goes on, of its event types.
+
+    What is stored and cannot be read, since another model answered when it was told, counts as missing.
 
     Args:
         served: who is to answer it.
@@ -89,12 +94,17 @@ def looked_up(
     found = store.history(user=user, session=session)
     if served.by == "session" and user is not None:
         found = going_on(found, served.sessions)
-    question = served.objective.question(found.question(user, at, served.reads | also))
+    question, _ = legible(found.question(user, at, served.reads | also), served.numbers)
+    question = served.objective.question(question)
     return Asking(question, user or session, found.revision, len(question.history) > 0)
 
 
 def _given(history: list[str | Step], user: str | None, at: datetime | None) -> Question:
-    """A history that came along."""
+    """A history that came along.
+
+    Raises:
+        QueryError: a time or a number is none.
+    """
     plain = [one for one in history if isinstance(one, str)]
     if len(plain) == len(history):
         return Question(plain, user, at=at)
@@ -106,6 +116,10 @@ def _given(history: list[str | Step], user: str | None, at: datetime | None) -> 
         if step.event is not None:
             columns.setdefault("event", [None] * len(steps))[place] = step.event
         for name, value in step.context.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and not is_number(value):
+                raise QueryError(
+                    f"history[{place}].context.{name} is no finite number of 64 bits: give one, text or null."
+                )
             if name != "event" or step.event is None:
                 columns.setdefault(name, [None] * len(steps))[place] = value
     return Question(

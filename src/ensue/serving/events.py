@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeGuard
 
 from ensue.errors import DataError, nearest
 from ensue.events.columns import usual
+from ensue.events.numerals import legible_numbers
 from ensue.moments import microseconds
+from ensue.questions import NO_NUMBER
 
 Value = str | int | float | bool | None
 
@@ -72,7 +74,7 @@ class LiveEvent:
             raise DataError("user is missing: give a user, a session, or both.")
         if self.time is not None and not (_is_whole(self.time) and FIRST <= self.time <= LAST):
             raise DataError(f"time is {_shown(self.time)}, and must lie in the years 1 to 9999.")
-        if self.rating is not None and not _is_number(self.rating):
+        if self.rating is not None and not is_number(self.rating):
             raise DataError(f"rating is {_shown(self.rating)}, and must be a number or null.")
         _check_context(self.context)
 
@@ -104,10 +106,39 @@ def read_events(content: object) -> list[LiveEvent]:
             found.append(_event_of(one))
         except DataError as fault:
             faults.append(f"events[{place}]: {fault}")
-    if faults:
-        more = f" And {len(faults) - _SHOWN_FAULTS:,} more." if len(faults) > _SHOWN_FAULTS else ""
-        raise DataError(f"{' '.join(faults[:_SHOWN_FAULTS])}{more} None of the batch was taken.")
+    _refuse(faults)
     return found
+
+
+def check_numbers(events: Sequence[LiveEvent], numbers: Collection[str]) -> None:
+    """Lets pass only events that can be read.
+
+    Args:
+        events: of one batch.
+        numbers: columns of the context that are read as numbers.
+
+    Raises:
+        DataError: a value there is none; it is named by its place.
+    """
+    _refuse(
+        [
+            f"events[{place}]: context.{name} {NO_NUMBER}"
+            for name in sorted(numbers)
+            for place in legible_numbers([event.context.get(name) for event in events])[1]
+        ]
+    )
+
+
+def listed(faults: Sequence[str]) -> str:
+    """The first faults, and how many there are more."""
+    more = f" And {len(faults) - _SHOWN_FAULTS:,} more." if len(faults) > _SHOWN_FAULTS else ""
+    return f"{' '.join(faults[:_SHOWN_FAULTS])}{more}"
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Takes none of a batch that has faults."""
+    if faults:
+        raise DataError(f"{listed(faults)} None of the batch was taken.")
 
 
 def _event_of(content: object) -> LiveEvent:
@@ -133,7 +164,7 @@ def _event_of(content: object) -> LiveEvent:
         given.get("session"),
         time_of(given.get("time")),
         given.get("event"),
-        float(rating) if isinstance(rating, int) and _is_number(rating) else rating,
+        float(rating) if isinstance(rating, int) and is_number(rating) else rating,
         dict(given.get("context") or {}),
         given.get("id"),
     )
@@ -153,7 +184,7 @@ def time_of(value: object) -> int | None:
             raise DataError(
                 f'time is {_shown(value)}, and must be ISO text such as "2024-01-31T08:00Z", or a number of seconds.'
             ) from None
-    if not _is_number(value):
+    if not is_number(value):
         raise DataError(f"time is {_kind(value)}, and must be ISO text, a number of seconds, or null.")
     for below, microseconds_each in _PER_UNIT:
         if abs(value) < below:
@@ -199,7 +230,7 @@ def _check_context(columns: Mapping[Any, object]) -> None:
             if len(value) > MOST_CHARACTERS:
                 raise DataError(f"{key} has {len(value):,} characters, and may have {MOST_CHARACTERS}.")
             _check_encodable(key, value)
-        elif value is not None and not isinstance(value, bool) and not _is_number(value):
+        elif value is not None and not isinstance(value, bool) and not is_number(value):
             raise DataError(f"{key} is {_kind(value)}, and must be text, a number, true, false or null.")
 
 
@@ -207,7 +238,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a finite number that 64 bits can hold."""
     if isinstance(value, int):
         return abs(value) < 2**63 and not isinstance(value, bool)
@@ -221,7 +252,7 @@ def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):
-        return "a number" if _is_number(value) else "no finite number of 64 bits"
+        return "a number" if is_number(value) else "no finite number of 64 bits"
     for kind, name in ((str, "text"), (list, "a list"), (dict, "an object")):
         if isinstance(value, kind):
             return name

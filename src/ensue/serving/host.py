@@ -72,6 +72,12 @@ class Host:
         """The model that answers."""
         return self.models.current
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Columns of events that a model which may have to answer reads as numbers."""
+        models = self.models
+        return models.current.numbers | (frozenset() if models.split is None else models.split.numbers)
+
     def for_whom(self, who: str | None) -> Served:
         """The model that answers somebody: always the same one while the split stays.
 

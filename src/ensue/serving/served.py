@@ -12,7 +12,7 @@ from typing import Any
 from ensue import artifacts, runtime
 from ensue.errors import ArtifactError
 from ensue.events.sessions.rule import Sessions
-from ensue.inputs import TIME, USER, WAIT, Inputs
+from ensue.inputs import TIME, USER, WAIT, Inputs, numbers_of
 from ensue.objective import NONE, Objective
 from ensue.ranking import Recommender
 from ensue.retrieval import Made
@@ -50,6 +50,7 @@ class Served:
         facts: what is known of its making.
         objective: which types of events stand in its histories.
         sessions: how those of its training were cut.
+        numbers: columns of events that it reads as numbers.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Served:
     facts: Mapping[str, Any] = field(default_factory=dict)
     objective: Objective = NONE
     sessions: Sessions = WHOLE
+    numbers: frozenset[str] = frozenset()
 
     @property
     def timed(self) -> bool:
@@ -138,6 +140,7 @@ def served(
         facts=facts,
         objective=objective,
         sessions=Sessions.learnt(sequences),
+        numbers=numbers_of(recommender.scoring),
     )
     if found.made is not None:
         told.info(

@@ -179,3 +179,21 @@ def test_a_segment_stored_twice_is_refused() -> None:
     parts = model.fit(training).scoring.parts()
     with pytest.raises(ArtifactError, match="stored segments have a value twice"):
         model.restore(Parts({**parts.settings, "labels": ["nl", "nl"]}, parts.arrays), training.catalogue)
+
+
+@pytest.mark.parametrize("logged", [["1", "2", "1", "2", "2"], [1, 2, 1, 2, 2], [1.0, 2.0, 1.0, 2.0, 2.0]])
+def test_a_segment_is_the_same_however_its_number_is_written(logged: list[Any]) -> None:
+    frame = pl.DataFrame({"user": ["u"] * 5, "item": list("abacc"), "shop": logged})
+    recommender = Popular(segment="shop").fit(Training.of(EventLog.of(frame)))
+    found = [
+        scores_of(recommender, "a", context={"shop": pl.Series("shop", [shop])}) for shop in ("2", 2, 2.0)
+    ]
+    assert found[0] == found[1] == found[2]
+    assert found[0] != scores_of(recommender, "a", context={"shop": pl.Series("shop", [1])})
+
+
+def test_segments_that_were_saved_with_a_point_are_still_found() -> None:
+    frame = pl.DataFrame({"user": ["u"] * 3, "item": list("aba"), "shop": ["1.0", "2.0", "1.0"]})
+    recommender = Popular(segment="shop").fit(Training.of(EventLog.of(frame)))
+    found = scores_of(recommender, "a", context={"shop": pl.Series("shop", [1.0])})
+    assert found == scores_of(recommender, "a", context={"shop": pl.Series("shop", ["1.0"])})

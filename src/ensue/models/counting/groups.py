@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ensue.batching import Ints, Items
 from ensue.catalogue import Catalogue
 from ensue.errors import ArtifactError, ModelError, nearest
+from ensue.events.numerals import as_text
 from ensue.models.counting.transitions import entries
 from ensue.ranking import Parts, Scores
 from ensue.sequences import Queries, Sequences
@@ -149,7 +150,7 @@ class SegmentScoring:
                 f"popular: the log has no column '{column}' that could be a segment; it has "
                 f"{', '.join(known) or 'none'}.{nearest(column, known)}"
             )
-        values = sequences.context[column].cast(pl.String)
+        values = as_text(sequences.context[column])
         labels = values.drop_nulls().unique().sort()
         codes = _codes(values, labels)
         held = codes >= 0
@@ -190,8 +191,11 @@ class SegmentScoring:
         """`[Q]` the segment of each history's last event, -1 for none; and the weight of one event in it."""
         codes = np.full(len(queries), -1, dtype=np.int64)
         if self.column in queries.context and len(queries):
-            values = queries.context[self.column].gather(queries.ends - 1).cast(pl.String)
-            codes = _codes(values, pl.Series(self.labels, dtype=pl.String))
+            values = queries.context[self.column].gather(queries.ends - 1)
+            labels = pl.Series(self.labels, dtype=pl.String)
+            codes = _codes(as_text(values), labels)
+            if values.dtype.is_float():  # models saved earlier have counted 2.0 under its own name
+                codes = np.where(codes < 0, _codes(values.cast(pl.String), labels), codes)
         held = np.flatnonzero(codes >= 0)
         size = np.zeros(len(queries))
         size[held] = np.asarray(self.counts.sum(axis=1)).ravel()[codes[held]]

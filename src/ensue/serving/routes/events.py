@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from ensue.serving.events import read_events
+from ensue.serving.events import check_numbers, read_events
 from ensue.serving.service import Here, said
 
 router = APIRouter(prefix="/v1", tags=["events"])
@@ -23,7 +23,9 @@ EXAMPLES = [
 async def events(content: Annotated[Any, Body(examples=EXAMPLES)], here: Here) -> Response:
     """The same event may be sent again: it counts once. Events that come late are put in their place."""
     listed = content.get("events") if isinstance(content, dict) and set(content) == {"events"} else content
-    taken = await here.telling.append(read_events(listed))
+    told = read_events(listed)
+    check_numbers(told, here.host.numbers)
+    taken = await here.telling.append(told)
     counts = asdict(taken)
     for kind, count in counts.items():
         if count:
