@@ -21,6 +21,7 @@ from ensue.catalogue import Catalogue
 from ensue.errors import DataError, EnsueError, ModelError
 from ensue.events import kinds
 from ensue.events.log import EventLog
+from ensue.events.sessions.continued import go_on
 from ensue.events.sessions.rule import Sessions
 from ensue.events.shaping import Shape
 from ensue.model import Conditions, Model, Training, model_of
@@ -156,7 +157,7 @@ def update(folder: str | Path, log: EventLog, conditions: Conditions = Condition
         new = replace(new, frame=fresh)
         past = _without(kept, new)
         if after:
-            past, cut = shape.sessions.apply_after(past, new)
+            past, cut = go_on(shape.sessions, past, new)
             conditions.progress.say(cut.reading.notes[-1])
             new = objective.heard(cut)
     items = pl.concat([artifact.catalogue.ids, new.frame["item"]])

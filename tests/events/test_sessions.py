@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ensue.errors import ColumnError, ConfigError, DataError
 from ensue.events.log import EventLog
+from ensue.events.sessions.continued import go_on
 from ensue.events.sessions.rule import Sessions
 from ensue.events.sessions.text import sessions_of
 
@@ -75,7 +76,7 @@ def test_later_events_are_cut_after_kept_ones_as_if_all_had_been_one_log(
     old, new = log.where(early), log.where(~early)
     if rule.nothing or not old.n_events or not new.n_events:
         return
-    kept, later = rule.apply_after(rule.apply(old).frame, new)
+    kept, later = go_on(rule, rule.apply(old).frame, new)
     names = ["user", "time", "row", "session"]
     both = pl.concat([kept.select(names), later.frame.select(names)]).sort("user", "time", "row")
     assert both.rows() == rule.apply(log).frame.select(names).sort("user", "time", "row").rows()
@@ -334,7 +335,7 @@ def test_numbers_of_sessions_rise_in_the_order_of_time() -> None:
 
 def after(rule: Sessions, kept: pl.DataFrame, later: pl.DataFrame) -> tuple[list[str], list[str], str]:
     """Session ids of kept and later events, and what was said; events are in the order of their rows."""
-    found, log = rule.apply_after(kept, EventLog.of(later))
+    found, log = go_on(rule, kept, EventLog.of(later))
     return found["session"].to_list(), log.frame["session"].to_list(), log.reading.notes[-1]
 
 
@@ -352,7 +353,7 @@ def test_sessions_of_the_source_go_on_by_their_names() -> None:
 def test_a_late_event_between_two_sessions_is_where_the_rule_puts_it() -> None:
     kept = Sessions(gap=5).apply(log_of(views("ab", [0, 8]))).frame
     assert kept["session"].to_list() == ["u#1", "u#2"]
-    found, later = Sessions(gap=5).apply_after(kept, log_of(views("c", [4])))
+    found, later = go_on(Sessions(gap=5), kept, log_of(views("c", [4])))
     assert found["session"].to_list() == ["u#1", "u#1"]
     assert later.frame["session"].to_list() == ["u#1"]
 
@@ -360,11 +361,11 @@ def test_a_late_event_between_two_sessions_is_where_the_rule_puts_it() -> None:
 def test_short_sessions_are_set_aside_unless_they_go_on() -> None:
     rule = Sessions(gap=5, min_events=2)
     kept = rule.apply(log_of(views("ab", [0, 1]))).frame
-    _, later = rule.apply_after(kept, log_of([*views("c", [3]), *views("d", [100])]))
+    _, later = go_on(rule, kept, log_of([*views("c", [3]), *views("d", [100])]))
     assert later.frame["item"].to_list() == ["c"]
     assert later.reading.set_aside == {"in a session of fewer than 2 events": 1}
     with pytest.raises(DataError, match=r"No session with new events has 2 events \(min_events\)"):
-        rule.apply_after(kept, log_of(views("d", [100])))
+        go_on(rule, kept, log_of(views("d", [100])))
 
 
 def test_a_rule_may_go_by_columns_of_any_name() -> None:

@@ -15,11 +15,11 @@ import polars as pl
 from ensue.errors import ColumnError, ConfigError, DataError, nearest
 from ensue.events.accounts import told
 from ensue.events.log import CANONICAL, TIME, EventLog
-from ensue.events.sessions.cuts import Flags, Grouped, Places, limited, per_user
+from ensue.events.sessions.cuts import Flags, Grouped, Places, limited
 
 CALENDAR = {"day": "1d", "week": "1w", "month": "1mo"}
-_MOST_US = 2**62
-_GROUP = " group"
+MOST_US = 2**62
+"""The longest that a gap or a session can be, in microseconds."""
 
 
 @dataclass(frozen=True)
@@ -191,16 +191,16 @@ class Sessions:
             )
         if self.nothing:
             return log
-        self._check_columns(log)
+        self.check_columns(log)
         kept = "session" in log.columns and (self.given or not self.cuts)
         frame, base = log.frame, "session" if kept else "user"
         grouped = Grouped.by(frame[base])
-        begins = grouped.first | self._begins(frame, base)[grouped.order]
+        begins = grouped.first | self.begins(frame, base)[grouped.order]
         times = frame["time"].dt.epoch("us").to_numpy()[grouped.order] if log.has_time else None
-        longest = min(round(self.max_seconds * 1_000_000), _MOST_US)
+        longest = min(round(self.max_seconds * 1_000_000), MOST_US)
         cut = limited(begins, self.max_events, times, longest) if frame.height else begins
         pieces = int((cut & ~begins).sum())
-        frame = _in_order(frame.with_columns(session=_ids(frame, base, grouped, cut)))
+        frame = in_order(frame.with_columns(session=_ids(frame, base, grouped, cut)))
         what = self.words() or ("of the source" if kept else "one for each user")
         if "session" in log.columns and not kept:
             what += ", in place of the sessions of the source"
@@ -214,66 +214,6 @@ class Sessions:
             note += f"; no event is of type {', '.join(unseen)}"
         return self._without_short(dataclasses.replace(log, frame=frame), sizes, note)
 
-    def apply_after(self, kept: pl.DataFrame, log: EventLog) -> tuple[pl.DataFrame, EventLog]:
-        """Kept events and later ones in sessions: one that goes on takes in what comes, and keeps its id.
-
-        Kept events that follow each other stay as they were cut; wherever a later one stands beside, the rule decides.
-        The limits count all events of a session. Later events in sessions that are too short are set aside and counted.
-
-        Args:
-            kept: user, session, `columns`, and time where the log has it, oldest first; none of them is in the log.
-            log: the later events, with the sessions of the source, if there are any.
-
-        Raises:
-            ColumnError: the log lacks a column.
-            DataError: it needs times and there are none, or no later session is long enough.
-        """
-        self._check_columns(log)
-        given = "session" in log.columns and (self.given or not self.cuts)
-        if self.nothing and not given:
-            raise ColumnError(
-                "The model's sessions are those of its source, and the new log has none: map the session column."
-            )
-        frame = log.frame if given else log.frame.with_columns(session=pl.lit(None, dtype=pl.String))
-        order = ["user", *(["time"] if log.has_time and "time" in kept.columns else [])]
-        names = list(dict.fromkeys([*order, "session", *self.columns]))
-        both = pl.concat([kept.select(names), frame.select(names)])
-        places = both.select(pl.arg_sort_by(order, maintain_order=True)).to_series()
-        both = both[places]
-        marked = both.select("user", "session").with_columns(place=places, kept=places < kept.height)
-        marked = _named(marked, given, bool(self.cuts or self.max_events or self.max_seconds))
-        grouped = Grouped.by(marked["group"])
-        rule = self._begins(both.with_columns(marked["group"].alias(_GROUP)), _GROUP)[grouped.order]
-        marked = marked[grouped.order]
-        known = marked.select(
-            same=(pl.col("kept") & pl.col("kept").shift(1)).fill_null(False),
-            other=pl.col("session").ne_missing(pl.col("session").shift(1)),
-        )
-        begins = grouped.first | np.where(known["same"].to_numpy(), known["other"].to_numpy(), rule)
-        times = both["time"].dt.epoch("us").to_numpy()[grouped.order] if "time" in order else None
-        longest = min(round(self.max_seconds * 1_000_000), _MOST_US)
-        cut = limited(begins, self.max_events, times, longest)
-        both = _numbered(marked.with_columns(stretch=pl.Series(np.cumsum(cut)))).sort("place")
-        ids, short = both["session"], both["new"] & (both["size"] < self.min_events)
-        cut_log = dataclasses.replace(
-            log, frame=_in_order(log.frame.with_columns(session=ids.slice(kept.height)))
-        )
-        found = both.slice(kept.height).filter(~short.slice(kept.height))
-        if found.is_empty() and log.n_events:
-            raise DataError(
-                f"No session with new events has {self.min_events:,} events (min_events): wait for more of them."
-            )
-        on = found.filter(~pl.col("new"))["session"].n_unique()
-        note = (
-            f"sessions with new events: {found['session'].n_unique():,}, {on:,} of them go on from kept ones"
-        )
-        aside = int(short.sum())
-        if aside:
-            note += f"; {aside:,} events in sessions of fewer than {self.min_events:,} are set aside"
-        reasons = {f"in a session of fewer than {self.min_events:,} events": aside}
-        left = cut_log.frame.filter(~short.slice(kept.height))
-        return kept.with_columns(session=ids.head(kept.height)), told(cut_log, left, note, reasons)
-
     def begin_of_last(self, times: Places, table: Callable[[], pl.DataFrame]) -> int:
         """At which of one user's events, in their order, the last session begins by the cuts and the limits.
 
@@ -283,14 +223,14 @@ class Sessions:
                 asked for and is not there says nothing, and neither does a time that is missing.
         """
         if replace(self, gap=0.0).cuts:
-            begins = self._begins(self._with_columns(table()), "user")
+            begins = self.begins(self._with_columns(table()), "user")
         else:
-            gap = min(round(self.gap * 1_000_000), _MOST_US)
+            gap = min(round(self.gap * 1_000_000), MOST_US)
             begins = (
                 np.append(True, np.diff(times) > gap) if self.gap else np.zeros(len(times), dtype=np.bool_)
             )
         begins[0] = True
-        longest = min(round(self.max_seconds * 1_000_000), _MOST_US)
+        longest = min(round(self.max_seconds * 1_000_000), MOST_US)
         return int(np.flatnonzero(limited(begins, self.max_events, times, longest))[-1])
 
     def _with_columns(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -301,8 +241,12 @@ class Sessions:
         lacking = [name for name in dict.fromkeys(asked) if name not in frame.columns]
         return frame.with_columns(pl.lit(None, kind.get(name, pl.String)).alias(name) for name in lacking)
 
-    def _check_columns(self, log: EventLog) -> None:
-        """Raises an error if the log lacks what the rule goes by."""
+    def check_columns(self, log: EventLog) -> None:
+        """Raises an error if a log lacks what the rule goes by.
+
+        Args:
+            log: whose events are to be cut.
+        """
         wanted = [*(["session"] if self.given else []), *self.columns]
         lacking = [name for name in wanted if name not in log.columns]
         if lacking:
@@ -315,12 +259,17 @@ class Sessions:
                 f"Sessions {self.words()} need times, and this log has none: map the time column."
             )
 
-    def _begins(self, frame: pl.DataFrame, base: str) -> Flags:
-        """`[E]` whether a session begins at an event, by any of the cuts."""
+    def begins(self, frame: pl.DataFrame, base: str) -> Flags:
+        """`[E]` whether a session begins at an event, by any of the cuts.
+
+        Args:
+            frame: events, those of one `base` in their order.
+            base: the column of what is cut, such as "user".
+        """
         cuts: list[pl.Expr] = []
         stamp = pl.col("time").dt.epoch("us")
         if self.gap:
-            cuts.append(stamp - stamp.shift(1) > min(round(self.gap * 1_000_000), _MOST_US))
+            cuts.append(stamp - stamp.shift(1) > min(round(self.gap * 1_000_000), MOST_US))
         if self.calendar:
             day = (
                 pl.col("time").dt.convert_time_zone(self.zone).dt.date().dt.truncate(CALENDAR[self.calendar])
@@ -366,68 +315,17 @@ def _ids(frame: pl.DataFrame, base: str, grouped: Grouped, begins: Flags) -> pl.
         return frame["session"]
     name = pl.col(base)
     if base == "session":
-        name = _escaped(name)
+        name = escaped(name)
     number = pl.Series("number", grouped.numbers(begins)).cast(pl.String)
     return frame.select(pl.concat_str(name, pl.lit("#"), number).alias("session")).to_series()
 
 
-def _named(frame: pl.DataFrame, given: bool, parts: bool) -> pl.DataFrame:
-    """The events with the `group` that is cut, its `name` in ids, and the `number` of each kept session in it.
-
-    Args:
-        frame: kept and later events; `session` is the id of a kept one, the name in the source of a later one, or null.
-        given: whether sessions of the source are cut, and not users.
-        parts: whether anything cuts them.
-    """
-    user = _escaped(pl.col("user"))
-    if not given:
-        number = pl.col("session").str.strip_prefix(pl.concat_str("user", pl.lit("#")))
-        return frame.with_columns(
-            group="user", name="user", number=number.cast(pl.Int64, strict=False), plain=False
-        )
-    known = frame.filter("kept")["session"]
-    numbered = parts and len(known) > 0 and bool(known.str.contains(r"#\d+$").all())
-    name, number = pl.col("session"), pl.lit(None, dtype=pl.Int64)
-    if numbered:
-        bare = name.str.replace(r"#\d+$", "").str.replace_all(r"\\(.)", "${1}")
-        number = pl.when("kept").then(name.str.extract(r"#(\d+)$").cast(pl.Int64, strict=False))
-        name = pl.when("kept").then(bare).otherwise(name)
-    frame = frame.with_columns(name=name, number=number, plain=not numbered)
-    frame = frame.with_columns(name=pl.col("name").str.strip_prefix(pl.concat_str(user, pl.lit("#"))))
-    return frame.with_columns(group=pl.concat_str("user", pl.lit("\n"), "name"))
-
-
-def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
-    """The events with the id of each `stretch`: that of its first kept event, or the next one of its group.
-
-    `size` is how many events a stretch has, `new` whether none of them was kept.
-    """
-    kept = pl.col("session").filter("kept")
-    stretches = frame.group_by("stretch", maintain_order=True).agg(
-        pl.col("user", "group", "name", "plain").first(),
-        id=kept.first(),
-        size=pl.len(),
-        new=~pl.col("kept").any(),
-    )
-    last = frame.group_by("group").agg(last=pl.max_horizontal(pl.col("number").max(), kept.n_unique()))
-    stretches = stretches.join(last, on="group", how="left", maintain_order="left")
-    twice = pl.col("id").is_not_null() & ~pl.struct("user", "id").is_first_distinct()
-    stretches = stretches.with_columns(id=pl.when(~twice).then("id"))
-    count = pl.col("id").is_null().cast(pl.Int64).cum_sum().over("group") + pl.col("last")
-    name = pl.when(pl.col("group") != pl.col("user")).then(_escaped(pl.col("name"))).otherwise("name")
-    fresh = pl.concat_str(name, pl.lit("#"), count.cast(pl.String))
-    fresh = pl.when(pl.col("plain") & (count == 1)).then("name").otherwise(fresh)
-    stretches = stretches.select("stretch", "size", "new", id=pl.coalesce("id", fresh))
-    frame = frame.join(stretches, on="stretch", how="left", maintain_order="left").with_columns(session="id")
-    return frame.with_columns(session=per_user(frame))
-
-
-def _escaped(name: pl.Expr) -> pl.Expr:
+def escaped(name: pl.Expr) -> pl.Expr:
     """Names with a backslash before any backslash or "#" of their own, so that no two become one with a number."""
     return name.str.replace_all("\\", "\\\\", literal=True).str.replace_all("#", "\\#", literal=True)
 
 
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     """The table with its canonical columns in their order."""
     names = [name for name in CANONICAL if name in frame.columns]
     return frame.select(*names, *(name for name in frame.columns if name not in CANONICAL))
