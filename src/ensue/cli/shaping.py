@@ -63,7 +63,9 @@ class Shaping:
         str, typer.Option(metavar="RATING", help="Only events with at least this rating count.")
     ] = ""
     since: Annotated[str, typer.Option(metavar="DATE", help="Earlier events do not count.")] = ""
-    until: Annotated[str, typer.Option(metavar="DATE", help="Later events do not count.")] = ""
+    until: Annotated[
+        str, typer.Option(metavar="DATE", help="Later events do not count; a date holds its whole day.")
+    ] = ""
     min_user_events: Annotated[
         int | None,
         typer.Option(parser=count, metavar="N", help="Learn from users with so many training events."),
