@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ensue.errors import ArtifactError, ColumnError, ConfigError, nearest
 from ensue.events.numerals import as_numbers, as_text
 
+_NO_CATEGORY = "Column '{}' is {}; a category is text or a whole number: cast it to text."
 Ints = NDArray[np.int64]
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ class Encoding:
             facts.update(gaps=_microseconds(name, values).null_count())
         else:
             if values.dtype.is_float():
-                raise _no_category(name, values)
+                raise ColumnError(_NO_CATEGORY.format(name, values.dtype))
             text = _text(name, values)
             facts.update(gaps=text.null_count(), buckets=buckets if kind == "hashed" else 0)
             if kind == "category":
@@ -352,15 +353,9 @@ def _text(name: str, values: pl.Series) -> pl.Series:
     """Categories exactly as written, null where missing; 2.0 is the category 2."""
     found = values.dtype
     if found.is_decimal() or found.is_nested() or found.is_temporal():
-        raise _no_category(name, values)
+        raise ColumnError(_NO_CATEGORY.format(name, values.dtype))
     text = as_text(values)
     return text.set(text == "", None)
-
-
-def _no_category(name: str, values: pl.Series) -> ColumnError:
-    return ColumnError(
-        f"Column '{name}' is {values.dtype}; a category is text or a whole number: cast it to text."
-    )
 
 
 def _numbers(name: str, values: pl.Series) -> NDArray[np.float64]:
