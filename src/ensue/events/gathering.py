@@ -144,7 +144,8 @@ class Gathering:
         return f" before line {table.lines[0]}"
 
     def _stop(self, bad: int) -> None:
-        worst = max(self._counts.keys() - {EARLY, LATE}, key=lambda reason: self._counts[reason])
+        reasons = [reason for reason in self._counts if reason not in (EARLY, LATE)]
+        worst = max(reasons, key=lambda reason: self._counts[reason])
         example = self._first((worst,))
         remedy = _REMEDIES.get(
             worst, "check that the columns and the delimiter are the right ones (columns, delimiter)"
