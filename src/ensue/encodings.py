@@ -353,9 +353,8 @@ def _text(name: str, values: pl.Series) -> pl.Series:
     """Categories exactly as written, null where missing; 2.0 is the category 2."""
     found = values.dtype
     if found.is_decimal() or found.is_nested() or found.is_temporal():
-        raise ColumnError(_NO_CATEGORY.format(name, values.dtype))
-    text = as_text(values)
-    return text.set(text == "", None)
+        raise ColumnError(_NO_CATEGORY.format(name, found))
+    return (text := as_text(values)).set(text == "", None)
 
 
 def _numbers(name: str, values: pl.Series) -> NDArray[np.float64]:

@@ -358,6 +358,16 @@ def test_a_late_event_between_two_sessions_is_where_the_rule_puts_it() -> None:
     assert later.frame["session"].to_list() == ["u#1"]
 
 
+def test_kept_sessions_stay_as_they_were_cut() -> None:
+    """Also where the rule would not cut them: what stood between two of them may have been left out of histories."""
+    log = log_of([*views("ab", [0, 1]), ("u", "x", 2, "close"), *views("cd", [3, 4])])
+    kept = Sessions(gap=5, closing=("close",)).apply(log).frame.filter(pl.col("event") != "close")
+    assert kept["session"].to_list() == ["u#1", "u#1", "u#2", "u#2"]
+    found, later = go_on(Sessions(gap=5, closing=("close",)), kept, log_of(views("e", [6])))
+    assert found["session"].to_list() == ["u#1", "u#1", "u#2", "u#2"]
+    assert later.frame["session"].to_list() == ["u#2"]
+
+
 def test_short_sessions_are_set_aside_unless_they_go_on() -> None:
     rule = Sessions(gap=5, min_events=2)
     kept = rule.apply(log_of(views("ab", [0, 1]))).frame
