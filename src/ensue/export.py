@@ -23,6 +23,7 @@ from ensue.errors import MissingExtraError, ModelError
 from ensue.features import Features
 from ensue.inputs import USER, WAIT, Inputs
 from ensue.item_vectors import ItemTable
+from ensue.lowering import lowered
 from ensue.network import Batch, Network
 from ensue.ranking import Parts, Scores
 from ensue.retrieval import PRODUCT
@@ -238,23 +239,32 @@ def _forget_kernels() -> None:
 def _lightly() -> Iterator[None]:
     """What the exporter does in vain left out, for the time of an export.
 
-    In each one torch 2.13 parses its 500 translations into ONNX anew. And it asks of every operation by which lines of
-    which files it came about, and writes that into the graph, which would tell where the caller's programs lie.
+    In each one torch 2.13 parses its 500 translations into ONNX anew, and traces twice more what it could translate as
+    it is. And it asks of every operation by which lines of which files it came about, and writes that into the graph,
+    which would tell where the caller's programs lie.
     """
     try:
         from torch.fx import config
+        from torch.onnx._internal.exporter import _fx_passes as passes
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 
         read, traces = vars(ONNXRegistry)["from_torchlib"], config.do_not_emit_stack_traces
+        taken_apart = passes.decompose_with_registry
     except (ImportError, KeyError, AttributeError):  # another torch: it exports as slowly as it likes
         yield
         return
+
+    def apart(program: Any, registry: Any) -> Any:
+        return program if lowered(program, registry.is_registered) else taken_apart(program, registry)
+
     config.do_not_emit_stack_traces = True
     once = staticmethod(partial(_read_once, ONNXRegistry.from_torchlib))
     ONNXRegistry.from_torchlib = once  # type: ignore[method-assign]
+    passes.decompose_with_registry = apart  # type: ignore[assignment]
     try:
         yield
     finally:
+        passes.decompose_with_registry = taken_apart
         ONNXRegistry.from_torchlib = read  # type: ignore[method-assign]
         config.do_not_emit_stack_traces = traces
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensue import artifacts, runtime
+from ensue import artifacts, export, runtime
 from ensue.events.log import EventLog
+from ensue.lowering import lowered
 from ensue.model import Model, Training, models
 from ensue.models.ratings.rating_model import RatingModel
 from ensue.neural_model import NeuralModel
@@ -96,9 +97,18 @@ def shelf(
     @cache
     def saved(name: str) -> tuple[Recommender, Path]:
         recommender = fit(small(name))
-        return recommender, artifacts.save(recommender, place / name)
+        with (
+            pytest.MonkeyPatch.context() as patch
+        ):  # an export that takes longer than it must is told at once
+            patch.setattr(export, "lowered", _lowered)
+            return recommender, artifacts.save(recommender, place / name)
 
     return saved
+
+
+def _lowered(program: Any, known: Callable[[Any], bool]) -> bool:
+    assert lowered(program, known), "a network holds an operation that is neither translated nor renamed"
+    return True
 
 
 @pytest.fixture(scope="session")
