@@ -247,3 +247,17 @@ def test_what_the_ranking_leaves_out_says_nothing_of_the_parts() -> None:
 def test_without_anything_to_foresee_the_parts_count_alike() -> None:
     log = log_of([["a", "b", "ab"], ["b", "a", "ba"]])
     assert weights_of(Mixture(parts=("personal", "popular")), log) == pytest.approx([0.5, 0.5])
+
+
+def test_questions_with_one_history_at_two_times_are_two_questions() -> None:
+    """A part that reads when it is asked answers each of them by its own time, in a batch as alone."""
+    day = 86_400 * 1_000_000
+    rows = [(f"u{u}", item, n * (1 + u) * day) for u in range(6) for n, item in enumerate("abcab"[u % 3 :])]
+    frame = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    log = EventLog.of(frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC"))))
+    fitted = Mixture(parts=("markov-time", "popular")).fit(Training.of(log, exclude_seen=False))
+    asked = Queries.of([fitted.catalogue.encode(["a"])], len(fitted.catalogue))
+    twice = replace(asked[np.array([0, 0])], time=np.array([0]), at=np.array([day, 40 * day]))
+    alone = np.concatenate([fitted.scores(twice[row : row + 1]) for row in (0, 1)])
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3
+    np.testing.assert_allclose(fitted.scores(twice), alone, rtol=0, atol=1e-12)

@@ -165,9 +165,15 @@ class Taken:
 
 
 def each_once(queries: Queries) -> tuple[Queries, Ints]:
-    """The different histories, and `[Q]` which of them each query has: all items of a basket are asked for by one."""
+    """The different questions, and `[Q]` which of them each query is: all items of a basket are asked for by one.
+
+    Questions with one history that are asked at different times are different ones.
+    """
     keys = queries.starts * (len(queries.items) + 1) + queries.ends
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    if queries.at is not None:
+        moments, moment = np.unique(queries.at, return_inverse=True)
+        _, first, which = np.unique(which * len(moments) + moment, return_index=True, return_inverse=True)
     return queries[first], which
 
 
