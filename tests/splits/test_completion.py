@@ -122,6 +122,20 @@ def test_examples_that_are_chosen_keep_what_is_open() -> None:
     assert some.opened.tolist() == examples.opened[[0, 2]].tolist()
 
 
+def test_ratings_of_the_baskets_before_are_known_and_those_of_the_open_one_are_not() -> None:
+    """As in a question about an open basket: a model of ratings knows who asks."""
+    log = log_of([["ab", "cd", "bce"]])
+    log = EventLog.of(log.frame.select("user", "item", "basket", rating=pl.Series([1.0, 5, 2, 4, 3, 3, 3])))
+    catalogue = Training.of(log).catalogue
+    found = completions(log, np.arange(log.n_events), catalogue)
+    queries = found.queries
+    assert queries.rating is not None
+    assert found.opened is not None
+    begin, cut = int(queries.starts[0]), int(found.opened[0])
+    assert queries.rating[begin:cut].tolist() == [1, 5, 2, 4]
+    assert np.isnan(queries.rating[cut : queries.ends[0]]).tolist() == [True, True]
+
+
 def test_a_basket_that_overlaps_with_the_last_one_comes_before_it() -> None:
     rows = [("u", "a", "1"), ("u", "b", "2"), ("u", "c", "1"), ("u", "d", "2")]
     log = EventLog.of(pl.DataFrame(rows, schema=["user", "item", "basket"], orient="row"))
