@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from ensue.events.log import EventLog
 from ensue.model import Model, Training
 from ensue.models.counting.markov import Markov
 from ensue.models.counting.rules import Rules
+from ensue.models.counting.transitions import TransitionScoring
 from ensue.ranking import Recommender
 from ensue.sequences import Queries
 from ensue.transitions import transition_counts
@@ -111,6 +113,24 @@ def test_an_item_that_nothing_follows_is_answered_by_popularity() -> None:
 def test_items_of_one_share_are_listed_by_popularity() -> None:
     recommender = fitted(Markov(), ["ab", "ac", "cc"])  # b and c each follow a once; c is more frequent
     assert recommender.recommend(["a"], 2).items == ("c", "b")
+
+
+def test_a_question_copies_nothing_of_the_table() -> None:
+    """One answer takes memory by its scores and the rows that it asks, whatever else was counted."""
+    import tracemalloc
+
+    n, width = 2000, 500
+    columns = np.sort(np.random.default_rng(0).integers(0, n, (n, width), dtype=np.int32), axis=1)
+    ends = np.arange(0, n * width + 1, width, dtype=np.int32)
+    table = sp.csr_array((np.full(n * width, 1 / width), columns.ravel(), ends), shape=(n, n))
+    assert table.indices.dtype == np.int32
+    scoring = TransitionScoring(table, 10, 0.7, np.full(n, 1 / n))
+    queries = Queries.of([[1, 2, 3]], n)
+    tracemalloc.start()
+    scoring.score(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < table.indices.nbytes / 10
 
 
 @pytest.mark.parametrize("settings", [{"window": 0}, {"last": 0}, {"decay": -0.1}, {"decay": 1.1}])

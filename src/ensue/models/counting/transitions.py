@@ -43,6 +43,9 @@ class TransitionScoring:
         weights = sp.csr_array(
             sp.coo_array((self.decay ** back.astype(np.float64), (rows, recent[rows, back])), shape)
         )
+        # of two widths of places, the product would copy the whole table into the wider one for each question
+        narrow = self.table.indices.dtype
+        weights.indices, weights.indptr = weights.indices.astype(narrow), weights.indptr.astype(narrow)
         scores: Scores = np.asarray((weights @ self.table).toarray())
         scores += POPULARITY_SHARE * self.share
         return scores
