@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from ensue.calibration import scale_of
 from ensue.errors import ArtifactError, ConfigError, ModelError
 from ensue.events.log import EventLog
 from ensue.model import Training
-from ensue.models.counting.markov_time import MarkovTime
+from ensue.models.counting.markov_time import GapScoring, MarkovTime
 from ensue.ranking import Parts, Recommender
 from ensue.sequences import Queries
 
@@ -199,3 +200,22 @@ def test_its_probabilities_are_told_as_such() -> None:
     assert scale_of(fitted) == "probabilities"
     for gap in (None, 0, 60):
         assert sum(asked(fitted, "a", gap).values()) == pytest.approx(1)
+
+
+def test_a_question_adds_up_nothing_of_other_items() -> None:
+    """What follows each item after each gap is added up once, and not for every answer."""
+    import tracemalloc
+
+    n, buckets = 1000, 100
+    rows = n * buckets
+    columns = np.random.default_rng(0).integers(0, n, rows)
+    counts = sp.csr_array((np.ones(rows), columns, np.arange(rows + 1)), shape=(rows, n))
+    middles = np.tile(np.arange(buckets) + 0.5, n)
+    scoring = GapScoring(counts, np.arange(0, rows + 1, buckets), middles, 1.0, 2.0, 1.0, np.full(n, 1 / n))
+    queries = Queries.of([[1, 2, 3]], n)
+    scoring.score(queries)
+    tracemalloc.start()
+    scoring.score(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * rows / 4

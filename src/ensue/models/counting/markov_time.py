@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -172,11 +173,16 @@ class GapScoring:
         rows, places = ranges(self.offsets[last], self.offsets[last + 1])
         distance = (self._gaps(queries)[rows] - self.middles[places]) / self.bandwidth
         kernel = np.exp(-0.5 * distance * distance)
-        events = np.asarray(self.counts.sum(axis=1)).ravel()[places]
+        events = self._totals[places]
         near = np.bincount(rows, kernel * events, minlength=len(queries)) + self.prior
         all_gaps = np.bincount(rows, events, minlength=len(queries)) + self.prior
         weight = kernel / near[rows] + self.prior / near[rows] / all_gaps[rows]
         return rows, places, weight, self.prior / near * self.prior / all_gaps
+
+    @cached_property
+    def _totals(self) -> Floats:
+        """`[R]` the transitions of each row."""
+        return np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
 
     def _gaps(self, queries: Queries) -> Floats:
         """`[Q]` the gap of each question, in doublings."""
