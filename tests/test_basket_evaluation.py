@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from ensue.basket_evaluation import evaluate_baskets
-from ensue.errors import DataError
+from ensue.errors import ConfigError, DataError
 from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.examples import Examples
@@ -111,5 +111,5 @@ def test_nothing_to_ask_for_is_said(asked: tuple[Recommender, Examples]) -> None
     fitted, examples = asked
     with pytest.raises(DataError, match="nothing to ask for"):
         evaluate_baskets(fitted, examples[np.zeros(0, dtype=np.int64)])
-    with pytest.raises(DataError, match="No metric"):
+    with pytest.raises(ConfigError, match="No metric"):
         evaluate_baskets(fitted, examples, metrics=())

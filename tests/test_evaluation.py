@@ -239,6 +239,15 @@ def test_metrics_may_be_named_or_given_and_are_reported_once() -> None:
         evaluate(recommender(FALLING), asked([[0]], [1], ["x"], 6), metrics=[])
 
 
+def test_one_name_that_is_no_list_is_told_as_such() -> None:
+    """It was read letter by letter: there is no metric 'n'."""
+    examples = asked([[0]], [1], ["x"], 6)
+    with pytest.raises(ConfigError, match=r"metrics is the text 'ndcg@3': give a list .* \['ndcg@3'\]"):
+        evaluate(recommender(FALLING), examples, metrics="ndcg@3")
+    with pytest.raises(ConfigError, match=r"segments is the text 'history': give a list .* \['history'\]"):
+        evaluate(recommender(FALLING), examples, segments="history")
+
+
 def test_intervals_are_those_over_the_users() -> None:
     users = [f"u{n}" for n in range(30)]
     found = evaluate(recommender(FALLING), asked([[5]] * 30, [n % 5 for n in range(30)], users, 6), seed=4)

@@ -25,8 +25,7 @@ from ensue.blocks import blocks
 from ensue.errors import DataError
 from ensue.examples import Examples
 from ensue.figures import Figures, Measured
-from ensue.metrics import Metric, Ranked
-from ensue.metrics import metric as metric_named
+from ensue.metrics import Metric, Ranked, metrics_of
 from ensue.ranking import Recommender, check_scores, exclude_histories, marked, standings, top_k_rows
 
 Values = NDArray[np.float64]
@@ -125,10 +124,11 @@ def evaluate_baskets(
 
     Raises:
         DataError: there is nothing to ask for.
+        ConfigError: a metric does not exist, or none is asked for.
     """
     if len(examples) == 0:
         raise DataError(f"There is nothing to ask for ({examples.protocol}): this part holds no basket.")
-    wanted = tuple(metric_named(one) if isinstance(one, str) else one for one in metrics)
+    wanted = metrics_of(metrics)
     excluding = recommender.exclude_seen if exclude_seen is None else exclude_seen
     queries = examples.queries
     keys = np.column_stack([examples.groups, queries.starts, queries.ends])
@@ -172,7 +172,7 @@ def evaluate_baskets(
 
     whole = over(np.ones(len(examples), dtype=bool), wanted)
     if whole is None:
-        raise DataError("No metric is asked for: name at least one, such as 'recall@10'.")
+        raise ValueError("there are baskets and metrics, and so figures")
     sizes = np.bincount(which, minlength=len(first))
     return BasketEvaluation(
         model=recommender.model,

@@ -32,8 +32,7 @@ from ensue.curves import curves as curves_of
 from ensue.errors import ConfigError, DataError
 from ensue.evaluation_counts import Counts, counted
 from ensue.figures import Figures, Measured, asked
-from ensue.metrics import DEFAULT, Metric, Ranked
-from ensue.metrics import metric as metric_named
+from ensue.metrics import DEFAULT, Metric, Ranked, metrics_of
 from ensue.progress import Progress, Silent
 from ensue.ranking import Recommender, Scores, check_scores, exclude_histories, marked, standings
 from ensue.segments import Segment, Segmenting
@@ -223,7 +222,7 @@ def evaluate(
         ConfigError: a metric or a way of parting does not exist, no metric is asked for, or the candidates have another
             rule for seen items, or slates or probabilities are asked for among them.
     """
-    wanted = _metrics(metrics)
+    wanted = metrics_of(metrics)
     if isinstance(examples, Split):
         check_learnt(examples, recommender.catalogue, same_log=False)
         examples = examples.examples("test", recommender.catalogue)
@@ -300,14 +299,6 @@ def compare(evaluations: Mapping[str, Evaluation], metric: str = "ndcg@10", *, s
     name = asked(metric, evaluations[first].per_user)
     values = {model: found.per_user[asked(name, found.per_user)] for model, found in evaluations.items()}
     return best_of(values, name, seed=seed)
-
-
-def _metrics(wanted: Sequence[Metric | str]) -> tuple[Metric, ...]:
-    """The metrics asked for, each once."""
-    found = {m.name: m for m in (metric_named(m) if isinstance(m, str) else m for m in wanted)}
-    if not found:
-        raise ConfigError("No metric is asked for: name at least one, such as 'ndcg@10'.")
-    return tuple(found.values())
 
 
 def _ranking(found: Evaluation) -> str:

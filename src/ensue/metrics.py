@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -366,6 +366,23 @@ def metric(name: str) -> Metric:
     build: Any = kind
     found: Metric = build(k=int(cut))
     return found
+
+
+def metrics_of(wanted: Sequence[Metric | str]) -> tuple[Metric, ...]:
+    """The metrics asked for, each once.
+
+    Args:
+        wanted: metrics, or names such as "ndcg@10".
+
+    Raises:
+        ConfigError: none is asked for, one does not exist, or they are no list.
+    """
+    if isinstance(wanted, str):
+        raise ConfigError(f"metrics is the text {wanted!r}: give a list of metrics, such as [{wanted!r}].")
+    found = {one.name: one for one in (metric(one) if isinstance(one, str) else one for one in wanted)}
+    if not found:
+        raise ConfigError("No metric is asked for: name at least one, such as 'ndcg@10'.")
+    return tuple(found.values())
 
 
 def _concrete(kind: type[Metric]) -> Iterator[type[Metric]]:

@@ -275,8 +275,10 @@ def segments(
         No entry for a way that the examples cannot be parted by.
 
     Raises:
-        ConfigError: there is no such way.
+        ConfigError: there is no such way, or they are no list.
     """
+    if isinstance(wanted, str):
+        raise ConfigError(f"segments is the text {wanted!r}: give a list of ways, such as [{wanted!r}].")
     found: dict[str, tuple[Segment, ...]] = {}
     for one in wanted:
         way = segmenting(one, examples) if isinstance(one, str) else one
