@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.events.readers.friendships import people
 from ensue.everybody import slates_of_all
+from ensue.explaining import explain_items
 from ensue.model import Training, model_of
-from ensue.questions import Question
+from ensue.questions import Question, queries_of
 from ensue.ranking import Recommender, exclude_own
 from ensue.rules import Ruling, read_rules, recommend
 from ensue.sequences import Queries
@@ -127,3 +129,26 @@ def test_scores_of_oneself_move_no_others(model: str) -> None:
     nobody = fitted.recommend(Question(["b", "e"]), 9, exclude_seen=False)
     kept = [pair for pair in zip(nobody.items, nobody.scores, strict=True) if pair[0] != "a"]
     assert list(zip(alone.items, alone.scores, strict=True)) == kept
+
+
+@pytest.mark.parametrize("name", ["mutual-friends", "als", "popular", "profiles"])
+def test_oneself_is_explained_in_numbers_and_said_to_be_in_no_answer(name: str) -> None:
+    """The score is that of the model, from which a rule alone keeps the item: minus infinity is no JSON."""
+    if name == "als":
+        pytest.importorskip("implicit")
+    log = log_of({("a", "b"), ("b", "c"), ("a", "d"), ("c", "d"), ("b", "e")})
+    fitted = model_of(name).fit(Training.of(log))
+    asked = Question(["b", "d"], user="a")
+    (found,) = explain_items(fitted, asked, ["a"])
+    json.dumps(found.to_json(), allow_nan=False)
+    nobody = fitted.scores(queries_of([Question(["b", "d"])], fitted.catalogue)[0])
+    assert found.score == pytest.approx(nobody[0, fitted.catalogue.encode(["a"])[0]])
+    assert "it belongs to whoever asks, and is in no answer to them" in found.notes
+    if found.adds_up:
+        parts = sum(reason.part for reason in found.reasons) + (found.base or 0) + (found.others or 0)
+        assert parts == pytest.approx(found.score, abs=1e-6)
+    (other,) = explain_items(fitted, asked, ["c"])
+    assert not any("belongs" in note for note in other.notes)
+    (unknown,) = explain_items(fitted, Question([], user="a"), ["a"])
+    assert np.isfinite(unknown.score)
+    assert "belongs" in unknown.notes[-1]

@@ -125,10 +125,10 @@ class Recommender:
             raise QueryError(
                 f"The queries count {queries.n_items} items, the catalogue {len(self.catalogue)}."
             )
-        return exclude_own(self._scored(queries), queries, self.catalogue)
+        return exclude_own(self.unruled(queries), queries, self.catalogue)
 
-    def _scored(self, queries: Queries) -> Scores:
-        """`[Q, N]` scores, before any rule."""
+    def unruled(self, queries: Queries) -> Scores:
+        """`[Q, N]` scores before any rule: of what belongs to the user who asks, too."""
         empty = queries.lengths == 0
         if not empty.any():
             return self._whole(queries, self.scoring.score(queries))

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from ensue.batching import Ints, Items, ranges
 from ensue.blocks import blocks
-from ensue.ranking import SCORES_AT_ONCE, Recommender, Scores, check_scores, exclude_histories
+from ensue.ranking import (
+    SCORES_AT_ONCE,
+    Recommender,
+    Scores,
+    check_scores,
+    exclude_histories,
+    exclude_own,
+)
 from ensue.sequences import Queries
 
 Floats = NDArray[np.float64]
@@ -56,6 +63,8 @@ def without_one(queries: Queries, rows: Ints, events: Ints) -> Queries:
 class Ranking:
     """Who stands in a list: the items of the catalogue without those that no answer may hold.
 
+    What belongs to whoever asks is in no answer either.
+
     Attributes:
         recommender: what ranks.
         exclude_seen: leave out the items of the *whole* history, also those whose events are taken out, so that
@@ -74,7 +83,7 @@ class Ranking:
             queries: `V` histories, some events taken out.
             whole: the same with all their events.
         """
-        return self._free(self.recommender.scores(queries), whole)
+        return self._free(self.recommender.unruled(queries), whole)
 
     def standing(self, queries: Queries, whole: Queries, items: Items) -> tuple[Floats, Ints]:
         """Where items stand: `[V, I]` their scores, and their places in the list, 1 for the best.
@@ -91,7 +100,7 @@ class Ranking:
         places = np.empty(items.shape, dtype=np.int64)
         order = np.arange(queries.n_items)
         for block in blocks(queries.lengths + queries.n_items, SCORES_AT_ONCE):
-            asked = self.recommender.scores(queries[block])
+            asked = self.recommender.unruled(queries[block])
             own = np.take_along_axis(asked, items[block].astype(np.int64), axis=1)
             free = self._free(asked, whole[block])
             for column in range(items.shape[1]):
@@ -103,6 +112,7 @@ class Ranking:
 
     def _free(self, scores: Scores, whole: Queries) -> Scores:
         check_scores(scores)
-        kept = exclude_histories(scores, whole) if self.exclude_seen else np.array(scores)
+        free = exclude_own(scores, whole, self.recommender.catalogue)
+        kept = exclude_histories(free, whole) if self.exclude_seen else np.array(free)
         kept[:, self.excluded] = -np.inf
         return kept

@@ -14,8 +14,10 @@ from ensue.explaining.counterfactual import taken_away
 from ensue.explaining.explanation import EXACT, FALLBACK, OCCLUSION, POPULAR, Explanation, Reason, Without
 from ensue.explaining.leaving_out import Floats, Ranking, without_one
 from ensue.questions import Question, ids_of, queries_of
-from ensue.ranking import Recommender, checked_k
+from ensue.ranking import Recommender, checked_k, exclude_own
 from ensue.sequences import Queries
+
+OWN = "it belongs to whoever asks, and is in no answer to them"
 
 
 def explain(
@@ -78,12 +80,14 @@ def explain_items(
     seen = recommender.exclude_seen if exclude_seen is None else exclude_seen
     ranking = Ranking(recommender, seen, banned[banned != UNKNOWN])
     scores, places = ranking.standing(queries, queries, codes[None, :])
+    shown = exclude_own(np.zeros((1, len(catalogue))), queries, catalogue)[0]
+    own = [(OWN,) if np.isneginf(shown[code]) else () for code in codes.tolist()]
     standing = list(zip(items, codes.tolist(), scores[0].tolist(), places[0].tolist(), strict=True))
     if queries.lengths[0] == 0:
         note = "popular items: no item of the history is known, so nothing of it is a reason"
         return [
-            Explanation(item, catalogue.titles[code], score, place, k, FALLBACK, notes=(note,))
-            for item, code, score, place in standing
+            Explanation(item, catalogue.titles[code], score, place, k, FALLBACK, notes=(note, *mine))
+            for (item, code, score, place), mine in zip(standing, own, strict=True)
         ]
     found = attribute(ranking, queries, codes[None, :])
     events = np.flatnonzero(coded[0] != UNKNOWN)
@@ -119,7 +123,7 @@ def explain_items(
                 base,
                 others,
                 _without(ranking, queries, code, place, k, found.parts[:, column], events, history_items),
-                _notes(found, column, queries, code, seen),
+                (*_notes(found, column, queries, code, seen), *own[column]),
             )
         )
     return explained
