@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,14 @@ def scores_of(fitted: Recommender, at: datetime | None, times: list[Any] | None 
 def test_an_item_is_there_since_its_first_event() -> None:
     fitted = Newest(half_life=2.0).fit(training_of())
     found = scores_of(fitted, DAYS[6])
-    assert found["a"] == pytest.approx(0.5 ** (6 / 2) + TINY * 2 / 3)
-    assert found["b"] == pytest.approx(0.5 ** (4 / 2) + TINY / 3)
+    assert found["a"] == pytest.approx(0.5 ** (6 / 2) * (1 + TINY * 2 / 3))
+    assert found["b"] == pytest.approx(0.5 ** (4 / 2) * (1 + TINY / 3))
 
 
 def test_what_is_not_there_yet_has_nothing() -> None:
     found = scores_of(Newest().fit(training_of()), DAYS[1])
     assert found["a"] == pytest.approx(0.5)
-    assert found["b"] == pytest.approx(TINY / 3)
+    assert 0 < found["b"] < 1e-200
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,22 @@ def test_what_is_not_there_yet_has_nothing() -> None:
 def test_the_table_of_items_says_it_better(column: list[Any]) -> None:
     items = pl.DataFrame({"item": ["a", "b"], "first_seen": column})
     found = scores_of(Newest().fit(training_of(items)), DAYS[3])
-    assert found["a"] == pytest.approx(0.5**2 + TINY * 2 / 3)
-    assert found["b"] == pytest.approx(TINY / 3)
+    assert found["a"] == pytest.approx(0.5**2 * (1 + TINY * 2 / 3))
+    assert 0 < found["b"] < 1e-200
+
+
+def test_old_items_are_ordered_by_age_too_and_equal_ages_by_popularity() -> None:
+    """After some weeks less is left of an item than any share of popularity that could be added."""
+    ages = {"old, popular": 90, "older": 120, "less old": 60, "as old": 90, "not yet": -1}
+    asked = datetime(2024, 6, 1, tzinfo=UTC)
+    items = pl.DataFrame(
+        {"item": list(ages), "first_seen": [asked - timedelta(days=age) for age in ages.values()]}
+    )
+    taken = ["old, popular"] * 9 + ["older"] * 8 + ["not yet"] * 7 + ["less old", "as old"]
+    frame = pl.DataFrame({"user": [f"u{n}" for n in range(len(taken))], "item": taken})
+    fitted = Newest().fit(Training.of(EventLog.of(frame, items=items)))
+    slate = fitted.recommend(Question(["older"], at=asked), 5, exclude_seen=False)
+    assert slate.items == ("less old", "old, popular", "as old", "older", "not yet")
 
 
 def test_a_question_without_a_time_is_asked_at_its_last_event_or_when_the_last_item_came() -> None:

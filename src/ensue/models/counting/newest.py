@@ -22,6 +22,9 @@ from ensue.spaces import Real, Space
 DAY = 86_400_000_000
 """Microseconds."""
 
+LEAST = 1e-300
+"""How much of popularity orders what has no score; less than is left of an item after 900 half-lives."""
+
 
 @dataclass(frozen=True)
 class Newest(Model):
@@ -97,7 +100,10 @@ class NewestScoring:
         age = (asked[:, None] - self.since).astype(np.float64) / DAY
         there = (self.since != MISSING_TIME) & (age >= 0)
         fresh = np.exp2(-np.where(there, age, 0.0) / self.half_life)
-        scores: Scores = np.where(there, fresh, 0.0) + POPULARITY_SHARE * self.share
+        # a share of popularity that is added, and not in proportion, is more than what some weeks leave of an item
+        scores: Scores = (
+            np.where(there, fresh, 0.0) * (1.0 + POPULARITY_SHARE * self.share) + LEAST * self.share
+        )
         return scores
 
     def _asked(self, queries: Queries) -> Ints:
