@@ -48,3 +48,13 @@ def test_the_page_of_benchmarks_is_made_from_the_rows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     kept = (ROOT / "docs" / "benchmarks.html").read_text(encoding="utf-8")
     assert made.read_text(encoding="utf-8") == kept, "make it anew: python benchmarks/page.py"
+
+
+def test_the_flagship_is_told_as_its_page_has_it() -> None:
+    """The page is made from the rows; a figure that is told in front must be one of them."""
+    told = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = told[told.index("**The flagship**") : told.index("Every model beside the others")]
+    figures = re.findall(r"\b0(\.\d{4})\b", told)
+    assert len(figures) >= 14
+    page = (ROOT / "docs" / "flagship.md").read_text(encoding="utf-8")
+    assert [one for one in figures if one not in page] == []
