@@ -97,6 +97,19 @@ def test_what_happens_at_the_cut_is_in_the_later_part() -> None:
         impressions_of(log_of([("u", "a", 1, "0"), ("u", "b", 1, "1")])).parted(0.5)
 
 
+def test_a_click_after_the_cut_is_not_known_before_it() -> None:
+    rows = [("u", "a", 1, "impression"), ("u", "b", 2, "impression"), ("u", "c", 5, "impression")]
+    clicks = [("u", "a", 3, "click"), ("u", "b", 5, "click"), ("u", "c", 9, "click")]
+    whole = impressions_of(log_of([*rows, *clicks]), separate=True)
+    first, second = whole.parted(0.3)  # cut at 5
+    assert first.frame.select("ad", "clicked", "clicked_at").rows() == [
+        ("a", True, 3_000_000),
+        ("b", False, None),
+    ]
+    assert second.frame.select("ad", "clicked", "clicked_at").rows() == [("c", True, 9_000_000)]
+    assert whole.clicked.tolist() == [True, True, True]
+
+
 def test_copies_are_told_of_and_left_out_if_wanted() -> None:
     twice = [*SHOWN, SHOWN[0]]
     assert "1 of 4 impressions repeat an earlier one" in impressions_of(log_of(twice)).notes[0]

@@ -85,6 +85,8 @@ class Impressions:
     def parted(self, share: float) -> tuple[Impressions, Impressions]:
         """The earlier ones, and the last share of them by time; those at the time of the cut are in the later part.
 
+        A click that came at the cut or after it was not known before it: the earlier part does not hold it.
+
         Raises:
             DataError: one of the parts would be empty.
         """
@@ -96,7 +98,11 @@ class Impressions:
                 f"{len(self)} impressions cannot be parted by time with the last {share:g} of them in a part of their "
                 "own: choose another share, or a longer log."
             )
-        return self.where(~later), self.where(later)
+        known = pl.col("clicked_at") < cut
+        earlier = self.frame.filter(~pl.Series(later)).with_columns(
+            clicked=known.fill_null(False), clicked_at=pl.when(known).then("clicked_at")
+        )
+        return replace(self, frame=earlier), self.where(later)
 
 
 def impressions_of(
