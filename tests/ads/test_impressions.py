@@ -133,3 +133,13 @@ def test_a_mask_keeps_the_facts_of_the_log(impressions: Impressions) -> None:
     some = impressions.where(np.arange(len(impressions)) < 3)
     assert len(some) == 3
     assert (some.people, some.timed) == (True, True)
+
+
+def test_clicks_of_their_own_are_joined_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    rows = [("u", "a", 1, "impression"), ("u", "a", 1, "impression"), ("u", "a", 1, "click")]
+    found = impressions_of(log_of(rows, showing=["1", "2", "3"]), separate=True)
+    assert found.frame.select("showing", "clicked").rows() == [
+        ("1", False),
+        ("2", True),
+    ]  # the last of the two
+    assert not recwarn.list

@@ -205,19 +205,19 @@ def _number(log: EventLog, source: str, name: str) -> pl.Expr:
 
 def _joined(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """Showings with the first click that came after each, and how many clicks belong to none."""
-    shown = frame.filter(~pl.col("clicked")).with_row_index("showing")
-    clicks = frame.filter("clicked").select("user", "ad", clicked_at="time", place="row")
-    owner = clicks.sort("clicked_at").join_asof(
-        shown.select("user", "ad", "time", "showing").sort("time"),
+    shown = frame.filter(~pl.col("clicked")).drop("clicked")
+    clicks = frame.filter("clicked").select("user", "ad", clicked_at="time")
+    owner = clicks.join_asof(  # both are in the order of time, then row
+        shown.select("user", "ad", "time", "row"),
         left_on="clicked_at",
         right_on="time",
         by=["user", "ad"],
         strategy="backward",
+        check_sortedness=False,
     )
-    first = owner.drop_nulls("showing").unique("showing", keep="first", maintain_order=True)
-    merged = shown.drop("clicked").join(first.select("showing", "clicked_at"), on="showing", how="left")
-    merged = merged.with_columns(clicked=pl.col("clicked_at").is_not_null()).sort("time", "row")
-    return merged.drop("showing"), clicks.height - first.height
+    first = owner.drop_nulls("row").unique("row", keep="first", maintain_order=True)
+    merged = shown.join(first.select("row", "clicked_at"), on="row", how="left", maintain_order="left")
+    return merged.with_columns(clicked=pl.col("clicked_at").is_not_null()), clicks.height - first.height
 
 
 def _distinct(frame: pl.DataFrame, timed: bool, wanted: bool) -> tuple[pl.DataFrame, tuple[str, ...]]:
