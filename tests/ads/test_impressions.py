@@ -143,3 +143,21 @@ def test_clicks_of_their_own_are_joined_without_a_warning(recwarn: pytest.Warnin
         ("2", True),
     ]  # the last of the two
     assert not recwarn.list
+
+
+def test_a_log_of_an_order_alone_is_read_in_it() -> None:
+    frame = pl.DataFrame(
+        {
+            "user": ["u", "v", "u", "v"],
+            "item": ["a", "b", "c", "d"],
+            "event": ["0", "1", "1", "0"],
+            "order": [2, 1, 1, 2],
+        }
+    )
+    found = impressions_of(EventLog.of(frame))
+    assert found.frame.select("user", "ad", "time").rows() == [
+        ("u", "c", 0),
+        ("v", "b", 1),
+        ("u", "a", 2),
+        ("v", "d", 3),
+    ]

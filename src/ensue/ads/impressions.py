@@ -144,7 +144,8 @@ def impressions_of(
         )
     context = [name for name in log.columns if name not in CANONICAL and name not in named.values()]
     timed = log.has_time
-    moment = pl.col("time").dt.epoch("us") if timed else pl.col("row")
+    # without times, the places of each user's events, in the order of the log: an `order` may not be that of the rows
+    moment = pl.col("time").dt.epoch("us") if timed else pl.col("row").sort().over("user")
     frame = log.frame.select(
         "user",
         moment.alias("time"),
