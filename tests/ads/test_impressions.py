@@ -161,3 +161,34 @@ def test_a_log_of_an_order_alone_is_read_in_it() -> None:
         ("u", "a", 2),
         ("v", "d", 3),
     ]
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_columns_named_as_those_of_impressions_are_not_read(separate: bool) -> None:
+    more = {"ad": "xyz", "clicked": "010", "clicked_at": "123", "propensity_score": "abc", "campaign": "pqr"}
+    found = impressions_of(
+        log_of(SHOWN, **more, brand="jkl", propensity=[0.1, 0.2, 0.3]),
+        columns={"campaign": "brand"},
+        separate=separate,
+    )
+    assert found.features == ()
+    assert found.frame["ad"].to_list() == (["a"] if separate else ["b", "a", "a"])
+    assert found.frame["campaign"].to_list() == (["j"] if separate else ["k", "j", "l"])
+    assert found.notes[0].endswith("of these names: ad, clicked, clicked_at, propensity_score, campaign")
+
+
+def test_clicks_of_their_own_need_no_bid() -> None:
+    rows = [("u", "a", 1, "impression"), ("u", "a", 2, "click")]
+    assert impressions_of(log_of(rows, bid=["2", ""]), separate=True).frame["bid"].to_list() == [2.0]
+    with pytest.raises(ColumnError, match="1 of 1 values of 'bid' are no bid"):
+        impressions_of(log_of(rows, bid=["", "2"]), separate=True)
+
+
+def test_campaigns_and_bids_may_stand_beside_the_log() -> None:
+    items = pl.DataFrame({"item": ["a", "b"], "campaign": [1, 2], "bid": ["0.5", "2"], "propensity": [7, 8]})
+    found = impressions_of(replace(log_of(SHOWN), items=items))
+    assert found.of_ads == ()
+    assert found.features == ()
+    assert found.known_ads().rows() == [("a", "1", 0.5), ("b", "2", 2.0)]
+    with pytest.raises(ColumnError, match="2 of 3 values of 'bid' are no bid"):
+        impressions_of(replace(log_of(SHOWN), items=items.with_columns(bid=pl.Series(["x", "2"]))))

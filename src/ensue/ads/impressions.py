@@ -142,8 +142,11 @@ def impressions_of(
             f"Events of type {found} are neither clicks ({', '.join(clicks)}) nor showings ({', '.join(shows)}): say "
             "which types are, or take them out."
         )
-    context = [name for name in log.columns if name not in CANONICAL and name not in named.values()]
+    left = [name for name in log.columns if name not in CANONICAL and name not in named.values()]
+    meant = [name for name in left if name in (*OWN, *PROPENSITIES)]
+    context = [name for name in left if name not in meant]
     timed = log.has_time
+    shown = log.frame.filter(~kind.is_in(list(clicks))) if separate else log.frame
     # without times, the places of each user's events, in the order of the log: an `order` may not be that of the rows
     moment = pl.col("time").dt.epoch("us") if timed else pl.col("row").sort().over("user")
     frame = log.frame.select(
@@ -152,15 +155,18 @@ def impressions_of(
         "row",
         pl.col("item").alias("ad"),
         kind.is_in(list(clicks)).alias("clicked"),
-        *(_number(log, source, name) for name, source in named.items() if name != "campaign"),
-        *(pl.col(source).cast(pl.String).alias(name) for name, source in named.items() if name == "campaign"),
+        *(_read(shown[source], name) for name, source in named.items()),
         *context,
     ).sort("time", "row")
     notes: tuple[str, ...] = ()
+    if meant:
+        notes += (
+            f"not read, since impressions have columns of their own of these names: {', '.join(meant)}",
+        )
     if separate:
         frame, orphans = _joined(frame)
         if orphans:
-            notes = (
+            notes += (
                 f"{orphans} clicks belong to no showing before them, or to one that was clicked already: left out",
             )
     else:
@@ -193,15 +199,17 @@ def _columns(log: EventLog, given: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def _number(log: EventLog, source: str, name: str) -> pl.Expr:
-    column = log.frame[source]
-    numbers = column.cast(pl.Float64, strict=False)
+def _read(shown: pl.Series, name: str) -> pl.Expr:
+    """A column with a meaning as it is read: campaigns as text, all else as numbers, which every showing must have."""
+    if name == "campaign":
+        return pl.col(shown.name).cast(pl.String).alias(name)
+    numbers = shown.cast(pl.Float64, strict=False)
     wrong = int((numbers.is_null() | ~numbers.is_finite()).fill_null(True).sum())
     if wrong:
         raise ColumnError(
-            f"{wrong} of {len(column)} values of '{source}' are no {name}, a number: mend them."
+            f"{wrong} of {len(shown)} values of '{shown.name}' are no {name}, a number: mend them."
         )
-    return pl.col(source).cast(pl.Float64).alias(name)
+    return pl.col(shown.name).cast(pl.Float64, strict=False).alias(name)
 
 
 def _joined(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -237,13 +245,16 @@ def _distinct(frame: pl.DataFrame, timed: bool, wanted: bool) -> tuple[pl.DataFr
 
 
 def _with_ads(frame: pl.DataFrame, items: pl.DataFrame | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Impressions with what is known of the ads beside the log, and the names of these columns."""
-    taken = ("item", "title", *frame.columns)
+    """Impressions with what is known of the ads beside the log, and the names of these features."""
+    taken = ("item", "title", *PROPENSITIES, *frame.columns)
     more = [] if items is None else [name for name in items.columns if name not in taken]
     if items is None or not more:
         return frame, ()
     known = items.select(pl.col("item").alias("ad"), *more)
-    return frame.join(known, on="ad", how="left", maintain_order="left"), tuple(more)
+    joined = frame.join(known, on="ad", how="left", maintain_order="left")
+    meant = [name for name in more if name in OWN]
+    joined = joined.with_columns(*(_read(joined[name], name) for name in meant))
+    return joined, tuple(name for name in more if name not in meant)
 
 
 def _check(frame: pl.DataFrame) -> None:
