@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from tests.ads.conftest import log_of
 
+from ensue import read
 from ensue.ads import Impressions, impressions_of
 from ensue.errors import ColumnError, DataError
 from ensue.events.log import EventLog
@@ -192,3 +194,13 @@ def test_campaigns_and_bids_may_stand_beside_the_log() -> None:
     assert found.known_ads().rows() == [("a", "1", 0.5), ("b", "2", 2.0)]
     with pytest.raises(ColumnError, match="2 of 3 values of 'bid' are no bid"):
         impressions_of(replace(log_of(SHOWN), items=items.with_columns(bid=pl.Series(["x", "2"]))))
+
+
+def test_the_position_of_an_ad_is_a_feature_where_times_order_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "ads.csv"
+    path.write_text("user,item,time,event,position\nu,a,2024-01-02,0,1\nu,b,2024-01-01,1,2\n")
+    found = impressions_of(read(path))
+    assert found.frame.select("ad", "position").rows() == [("b", 2), ("a", 1)]
+    assert found.features == ("position",)
+    untimed = impressions_of(read(path, columns={"time": ""}))
+    assert "position" not in untimed.features  # there it is the order

@@ -157,6 +157,7 @@ def impressions_of(
         kind.is_in(list(clicks)).alias("clicked"),
         *(_read(shown[source], name) for name, source in named.items()),
         *context,
+        *_order(log),
     ).sort("time", "row")
     notes: tuple[str, ...] = ()
     if meant:
@@ -197,6 +198,14 @@ def _columns(log: EventLog, given: dict[str, str]) -> dict[str, str]:
             )
         found[name] = source
     return found
+
+
+def _order(log: EventLog) -> list[pl.Expr]:
+    """The order of a log with times, by its own name: mostly the position of the ad, and times order impressions."""
+    name = log.reading.columns.get("order", "order")
+    if not log.has_time or "order" not in log.columns or name in (*OWN, *PROPENSITIES):
+        return []
+    return [pl.col("order").alias(name)]
 
 
 def _read(shown: pl.Series, name: str) -> pl.Expr:
