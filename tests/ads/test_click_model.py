@@ -94,6 +94,18 @@ def test_the_hour_is_read_of_a_log_of_days() -> None:
     assert Columns.fit(impressions_of(log_of(shown[:24]))).names == ("ad",)
 
 
+def test_an_hour_of_the_log_is_no_hour_of_the_time() -> None:
+    shown = [("u", "a", n * 3600, str(n % 2)) for n in range(72)]
+    told = impressions_of(log_of(shown, hour=[str(n % 2) for n in range(72)]))
+    assert Columns.fit(told).names == ("ad", "hour")
+    assert Columns.fit(told, without=("hour",)).names == ("ad",)  # what is left out is not read for the time
+    timed = Columns.fit(impressions_of(log_of(shown)))
+    asked = told.frame.with_columns(hour=pl.lit("no time"))
+    np.testing.assert_array_equal(
+        timed.table(asked, Past.none()).toarray(), timed.table(told.frame.drop("hour"), Past.none()).toarray()
+    )
+
+
 def test_columns_are_restored_as_they_were(clicks: Clicks, parts: Parts, past: Past) -> None:
     again = Columns.restored(clicks.columns.to_json(), clicks.columns.values())
     some = parts[1].frame.head(50)

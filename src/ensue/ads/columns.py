@@ -23,6 +23,8 @@ Values = NDArray[np.float64]
 CROSS = " x "
 DAY = 86_400_000_000
 RATE = "own click rate"
+HOUR = "hour"
+"""That of the time, read where the log has no column of this name."""
 PEOPLE = ("user", "session")
 """Columns that name people: never read, so that nothing of them is kept."""
 
@@ -98,7 +100,7 @@ class Columns:
         spread = impressions.timed and len(time) and int(time.max()) - int(time.min()) >= 2 * DAY  # type: ignore[arg-type]
         entries = [
             _encoding(name, frame, _fits(name, numbers), least)
-            for name in (*chosen, *crosses, *(("hour",) if spread and "hour" not in chosen else ()))
+            for name in (*chosen, *crosses, *((HOUR,) if spread and HOUR not in frame.columns else ()))
         ]
         return cls(
             tuple(entries),
@@ -204,8 +206,6 @@ def _prepared(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _series(name: str, frame: pl.DataFrame) -> pl.Series:
-    if name == "hour" and "hour" not in frame.columns:
-        return frame["time"]
     if CROSS in name and name not in frame.columns:
         pair = name.split(CROSS)
         there = [
@@ -219,9 +219,9 @@ def _series(name: str, frame: pl.DataFrame) -> pl.Series:
 
 
 def _encoding(name: str, frame: pl.DataFrame, number: bool, least: int) -> Encoding:
+    if name == HOUR and HOUR not in frame.columns:
+        return Encoding.fit(name, frame["time"], HOUR)
     values = _series(name, frame)
-    if name == "hour" and "hour" not in frame.columns:
-        return Encoding.fit(name, values, "hour")
     if number or kind_of(name, values) == "number":
         return Encoding.fit(name, _shrunk(name, values), "number")
     found = Encoding.fit(name, values, "category")
@@ -233,7 +233,7 @@ def _encoding(name: str, frame: pl.DataFrame, number: bool, least: int) -> Encod
 
 
 def _codes(entry: Encoding, frame: pl.DataFrame) -> NDArray[Any]:
-    values = _series(entry.name, frame)
+    values = frame["time"] if entry.kind == HOUR else _series(entry.name, frame)
     return entry.codes(_shrunk(entry.name, values) if entry.kind == "number" else values)
 
 
