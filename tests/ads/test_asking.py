@@ -84,6 +84,21 @@ def test_caps_hold_in_a_question(saved: Path) -> None:
     assert found["left_out"] == {"capped": 1, "below_reserve": 0}
 
 
+def test_caps_of_campaigns_hold_for_those_that_a_question_names(saved: Path) -> None:
+    known, other = load(saved).ads["ad"][:2]
+    ads = [
+        {"ad": "new", "campaign": "mine"},
+        {"ad": known, "campaign": "mine"},
+        {"ad": other, "campaign": "theirs"},
+    ]
+    caps = [{"most": 2, "per": "campaign"}]
+    shown = [{"ad": ad, "time": AT - 60} for ad in ("new", known)]
+    found = _answered(saved, ads=ads, k=3, caps=caps, history=shown)
+    assert [row["ad"] for row in found["ads"]] == [other]
+    alone = _answered(saved, ads=["one", "two"], k=2, caps=caps, history=[{"ad": "one", "time": AT - 60}] * 2)
+    assert [row["ad"] for row in alone["ads"]] == ["two"]  # neither has a campaign, so each is one by itself
+
+
 def test_offers_say_what_they_bid_and_new_ads_are_told_of(saved: Path) -> None:
     ad = load(saved).ads["ad"][0]
     found = _answered(saved, ads=[{"ad": ad, "bid": 7.0}, {"ad": "new", "bid": 2.0, "campaign": "c0"}], k=2)

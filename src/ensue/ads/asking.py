@@ -114,7 +114,7 @@ def answer(saved: Saved, asked: AdQuestion, events: Sequence[AdEvent] | None = N
         times = [now - 1 if one.time is None else _moment(one.time) for one in told]
     at = now if timed else len(told)
     candidates, unknown = _candidates(saved, asked, at)
-    past = _past(saved, told, times, timed)
+    past = _past(_campaigns(saved, candidates), told, times, timed)
     found = slate(
         saved.clicks, candidates, past, asked.k, caps=tuple(asked.caps), exploration=asked.exploration,
         reserve=asked.reserve, seed=asked.seed,
@@ -153,7 +153,14 @@ def _candidates(saved: Saved, asked: AdQuestion, at: int) -> tuple[pl.DataFrame,
     return found.with_columns(**more, user=pl.lit(WHO), time=pl.lit(at, dtype=pl.Int64)), unknown
 
 
-def _past(saved: Saved, told: Sequence[AdEvent], times: Sequence[int], timed: bool) -> Past:
+def _campaigns(saved: Saved, candidates: pl.DataFrame) -> pl.DataFrame:
+    """The campaign of each ad: what the question says of it, else what training knows."""
+    known = [one.select("ad", "campaign") for one in (candidates, saved.ads) if "campaign" in one.columns]
+    none = pl.DataFrame(schema={"ad": pl.String, "campaign": pl.String})
+    return pl.concat([none, *known]).unique("ad", keep="first", maintain_order=True)
+
+
+def _past(campaigns: pl.DataFrame, told: Sequence[AdEvent], times: Sequence[int], timed: bool) -> Past:
     """The person's own events, each ad with its campaign."""
     frame = pl.DataFrame(
         {
@@ -162,11 +169,7 @@ def _past(saved: Saved, told: Sequence[AdEvent], times: Sequence[int], timed: bo
             "click": [one.event == "click" for one in told],
         },
         schema={"ad": pl.String, "time": pl.Int64, "click": pl.Boolean},
-    )
-    if "campaign" in saved.ads.columns:
-        frame = frame.join(saved.ads.select("ad", "campaign"), on="ad", how="left", maintain_order="left")
-    else:
-        frame = frame.with_columns(campaign=pl.lit(None, dtype=pl.String))
+    ).join(campaigns, on="ad", how="left", maintain_order="left")
     return Past(frame.select(pl.lit(WHO).alias("user"), "ad", "campaign", "time", "click"), timed)
 
 

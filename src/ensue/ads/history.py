@@ -2,7 +2,7 @@
 
 One rule for learning, judging, caps and answers: an event counts from the moment after it happened. What happens at the
 same time as the question is not known yet, so that the ads of one slate know nothing of each other, and no outcome of
-its own reaches an impression.
+its own reaches an impression. An ad without a campaign is a campaign by itself.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Before:
         both = pl.concat([self.past.frame.select(ids), self.asked.select(ids)])
         ranks = both.select(pl.col(ids).rank("dense").fill_null(0).cast(pl.Int64))
         user, ad, campaign = (ranks[name].to_numpy() for name in ids)
+        campaign = np.where(campaign > 0, campaign, campaign.max(initial=0) + ad)
         pairs = {ALL: user, AD: user * (ad.max(initial=0) + 1) + ad}
         pairs[CAMPAIGN] = user * (campaign.max(initial=0) + 1) + campaign
         return {
