@@ -135,6 +135,12 @@ def test_times_that_are_none_are_refused(saved: Path) -> None:
         _answered(saved, ads=["a", "a"])
 
 
+@pytest.mark.parametrize("name", ["user", "time", "ad", "bid", "campaign", "clicked"])
+def test_what_is_no_context_is_refused(saved: Path, name: str) -> None:
+    with pytest.raises(QueryError, match=f"context: '{name}' is told otherwise"):
+        _answered(saved, context={"device": "d", name: 1})
+
+
 def test_an_experiment_in_toml(tmp_path: Path) -> None:
     path = tmp_path / "ads.toml"
     path.write_text(

@@ -13,6 +13,7 @@ from ensue.ads.artifact import Saved
 from ensue.ads.caps import Cap
 from ensue.ads.exploring import NOTHING, Exploration
 from ensue.ads.history import SECOND, Past
+from ensue.ads.impressions import OWN
 from ensue.ads.slates import slate
 from ensue.errors import QueryError
 from ensue.moments import microseconds
@@ -104,7 +105,8 @@ def answer(saved: Saved, asked: AdQuestion, events: Sequence[AdEvent] | None = N
         events: of the person, oldest first, where they do not come along with the question.
 
     Raises:
-        QueryError: a time is none, an ad is named twice, or more ads would be asked about than are taken at once.
+        QueryError: a time is none, an ad is named twice, more ads would be asked about than are taken at once, or the
+            context says what is no context.
     """
     now = _moment(asked.at) if asked.at is not None else microseconds(datetime.now(UTC))
     told = list(events if events is not None else asked.history or [])
@@ -149,7 +151,13 @@ def _candidates(saved: Saved, asked: AdQuestion, at: int) -> tuple[pl.DataFrame,
         unknown = given.join(known, on="ad", how="anti", maintain_order="left")["ad"].to_list()
     if "bid" in found.columns:
         found = found.with_columns(pl.col("bid").fill_null(1.0))
-    more = {name: pl.lit(value) for name, value in asked.context.items() if name not in known.columns}
+    odd = sorted(name for name in asked.context if name in (*OWN, *known.columns))
+    if odd:
+        raise QueryError(
+            f"context: '{odd[0]}' is told otherwise: 'at' says when, each of 'ads' its bid and campaign, and training "
+            "all else of an ad. Leave it out."
+        )
+    more = {name: pl.lit(value) for name, value in asked.context.items()}
     return found.with_columns(**more, user=pl.lit(WHO), time=pl.lit(at, dtype=pl.Int64)), unknown
 
 
