@@ -141,6 +141,10 @@ def test_what_is_no_context_is_refused(saved: Path, name: str) -> None:
         _answered(saved, context={"device": "d", name: 1})
 
 
+def test_whole_numbers_of_a_context_may_be_large(saved: Path) -> None:
+    assert _answered(saved, context={"views": 10**47, "age": 7})["ads"] == _answered(saved)["ads"]
+
+
 def test_an_experiment_in_toml(tmp_path: Path) -> None:
     path = tmp_path / "ads.toml"
     path.write_text(

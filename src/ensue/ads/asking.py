@@ -22,6 +22,8 @@ MOST_ADS, MOST_EVENTS, MOST_PLACES = 2_000, 10_000, 100
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Moment = str | Annotated[float, Field(ge=0, lt=1e11, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A whole number past these ends is read as one with a point."""
 WHO = "asks"
 """What whoever asks is called inside: their own id is not needed."""
 
@@ -66,7 +68,7 @@ class AdQuestion(_Asked):
     k: Annotated[int, Field(ge=0, le=MOST_PLACES)] = 1
     at: Moment | None = None
     context: Annotated[
-        dict[Annotated[str, Field(max_length=64)], str | int | float | bool | None], Field(max_length=256)
+        dict[Annotated[str, Field(max_length=64)], str | Whole | float | bool | None], Field(max_length=256)
     ] = {}
     caps: Annotated[list[Cap], Field(max_length=20)] = []
     exploration: Exploration = NOTHING
