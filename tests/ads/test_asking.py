@@ -12,7 +12,6 @@ from tests.ads.conftest import AskAds
 
 from ensue.ads import (
     AdSource,
-    Cap,
     Impressions,
     Past,
     ad_experiment_of,
@@ -149,16 +148,16 @@ def test_an_experiment_in_toml(tmp_path: Path) -> None:
     path = tmp_path / "ads.toml"
     path.write_text(
         'seed = 3\n[data]\nsource = "log.csv"\n[shown]\nseparate = true\n[model]\nnumbers = ["price"]\nl2 = 2.0\n'
-        '[[caps]]\nmost = 3\nper = "campaign"\n[exploration]\nepsilon = 0.05\n'
+        "[exploration]\nepsilon = 0.05\n"
     )
     found = read_ad_experiment(path)
-    assert found.caps == (Cap(3, "campaign"),)
     assert (found.seed, found.model.l2, found.model.numbers) == (3, 2.0, ("price",))
     assert (found.shown.separate, found.exploration.epsilon) == (True, 0.05)
     with pytest.raises(ConfigError, match="Did you mean 'numbers'"):
         ad_experiment_of({"model": {"number": ["a"]}}, "x")
-    with pytest.raises(ConfigError, match=r"known are data, shown, model"):
-        ad_experiment_of({"modell": {}}, "x")
+    for other in ("modell", "caps"):  # caps belong to a question
+        with pytest.raises(ConfigError, match=r"known are data, shown, model"):
+            ad_experiment_of({other: {}}, "x")
     path.write_text("[")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_ad_experiment(path)
@@ -206,14 +205,60 @@ def test_value_says_what_uniform_choice_would_have_brought(log: Path, ask: AskAd
     assert found["policies"][0]["support"]["effective_impressions"] > 50
 
 
+def test_the_file_says_what_options_do_not(log: Path, tmp_path: Path, ask: AskAds) -> None:
+    path = tmp_path / "ads.toml"
+
+    def value(*words: object, toml: str = "") -> object:
+        path.write_text(toml + "\n[model]\nl2 = 10.0\nhistory = false\n")
+        status, out, err = ask("value", log, "--config", path, *words, "--json")
+        assert status == 0, err
+        return json.loads(out)["policies"]
+
+    plain = value()
+    assert value("--seed", "0") == value("--epsilon", "0.1") == plain
+    assert value(toml="seed = 5") == value("--seed", "5") != plain
+    assert value("--seed", "0", toml="seed = 5") == plain
+    explored = value(toml="[exploration]\nepsilon = 0.4")
+    assert explored == value("--epsilon", "0.4", toml="[exploration]\nepsilon = 0.9") != plain
+    drawn = "[exploration]\ndraws = 3\n"
+    assert value("--epsilon", "0.4", toml=drawn) == value(toml=drawn + "epsilon = 0.4") != value(toml=drawn)
+
+
+def test_another_log_is_read_as_the_first(tmp_path: Path, ask: AskAds) -> None:
+    rows = AdSource(campaigns=2, ads=2).log(users=80, visits=8).frame.drop("row")
+    told = rows.with_columns(pl.col("event").replace({"click": "yes", "impression": "no"}))
+    told.write_csv(tmp_path / "ads.csv")
+    toml = tmp_path / "ads.toml"
+    shown = '[shown]\nclicks = ["yes"]\nshows = ["no"]\n[model]\nl2 = 10.0\nhistory = false\n'
+    toml.write_text(f'[data]\nsource = "{(tmp_path / "ads.csv").as_posix()}"\n{shown}')
+    status, _, err = ask("value", toml, "--of", tmp_path / "ads.csv", "--by", "campaign", "--json")
+    assert status == 0, err
+
+
 def test_mistakes_are_told_in_one_line(log: Path, tmp_path: Path, ask: AskAds) -> None:
-    empty = tmp_path / "none"
+    empty, toml = tmp_path / "none", tmp_path / "a.toml"
     empty.mkdir()
     for words, match in (
         (("fit", log, "--without", "colour"), "'colour' is no column"),
         (("fit", log, "--test", "1.5"), "shown.test=1.5"),
         (("slate", empty, "x.json"), "x.json cannot be read"),
         (("value", log, "--of", log), "no column 'position'"),
+        (
+            ("value", log, "--of", log, "--by", "ad"),
+            "no column 'ad' that shares may depend on: give --by one of campaign",
+        ),
+        (("value", log, "--of", log, "--by", "clicked"), "no column 'clicked'"),
+        (("value", log, "--clip", "0"), "the largest weight must be above 0"),
+        (("value", log, "--by", "campaign"), "--by changes nothing without --of"),
+        (
+            ("value", log, "--of", log, "--by", "campaign", "--epsilon", "0"),
+            "--epsilon changes nothing with --of",
+        ),
+        (
+            ("value", log, "--of", log, "--by", "campaign", "--test", "0.5"),
+            "--test changes nothing with --of",
+        ),
+        (("fit", toml, "--config", toml.with_name("b.toml")), "are two experiment files"),
     ):
         status, out, err = ask(*words)
         assert (status, out) == (2, "")

@@ -1,4 +1,4 @@
-"""One TOML file is one reproducible experiment with ads: what is read, what is learnt, how slates are filled."""
+"""One TOML file is one reproducible experiment with ads: what is read, what is learnt, how a choice explores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ensue.ads.caps import Cap
 from ensue.ads.click_model import ClickModel
 from ensue.ads.exploring import NOTHING, Exploration
 from ensue.ads.impressions import CLICKS, SHOWS, Impressions, impressions_of
@@ -60,21 +59,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class AdExperiment:
-    """What is read, learnt and shown; each field is a table of the TOML.
+    """What is read, learnt and judged; each field is a table of the TOML.
 
     Attributes:
         data: the log, as in any experiment.
         shown: which of its events are what.
         model: of clicks.
-        caps: of slates.
-        exploration: of slates.
+        exploration: of the choice by value that is judged; questions name theirs, as they do caps.
         seed: of the bootstrap.
     """
 
     data: Data = field(default_factory=Data)
     shown: Shown = field(default_factory=Shown)
     model: ClickModel = field(default_factory=ClickModel)
-    caps: tuple[Cap, ...] = ()
     exploration: Exploration = NOTHING
     seed: int = 0
 
@@ -118,7 +115,7 @@ def read_ad_experiment(path: str | Path) -> AdExperiment:
 def _told(error: Any) -> str:
     place = ".".join(str(step) for step in error["loc"])
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        tables = {"data": Data, "shown": Shown, "model": ClickModel, "exploration": Exploration, "caps": Cap}
+        tables = {"data": Data, "shown": Shown, "model": ClickModel, "exploration": Exploration}
         inside = tables.get(str(error["loc"][0]), AdExperiment) if len(error["loc"]) > 1 else AdExperiment
         known = [one.name for one in fields(inside)]
         return f"{place}: there is no such key; known are {', '.join(known)}.{nearest(str(error['loc'][-1]), known)}"

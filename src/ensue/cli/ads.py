@@ -13,16 +13,20 @@ from ensue.cli.options import Json, Seed, Source, count, folder, gathered, names
 from ensue.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ensue.ads import AdExperiment, Figures, Impressions, Judged, Value, Valued
+    from ensue.ads import AdExperiment, Exploration, Impressions, Value
     from ensue.progress import Progress
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
-FEW = 100
-"""Below so many effective impressions a warning is given."""
-
 LARGEST = 4_000_000
 """Bytes of a question."""
+
+EPSILON = 0.1
+
+AdSeed = Annotated[
+    int | None,
+    typer.Option(parser=count, metavar="N", help="Of the intervals. [default: 0, or as in the file]"),
+]
 
 
 @app.callback()
@@ -38,9 +42,7 @@ class Learning:
 
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.toml", help="Tables [shown], [model], [caps], [exploration]; options win."
-        ),
+        typer.Option(metavar="FILE.toml", help="Tables [shown], [model], [exploration]; options win."),
     ] = None
     numbers: Annotated[
         str, typer.Option(metavar="NAME,...", help="Columns whose text is a number; * stands for any text.")
@@ -91,7 +93,7 @@ def fit(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save the click model here. [default: it is not]")
     ] = None,
-    seed: Seed = 0,
+    seed: AdSeed = None,
     as_json: Json = False,
 ) -> None:
     """Learn how likely clicks are, and judge it on later impressions beside the click rates.
@@ -100,18 +102,18 @@ def fit(
     (.toml) whose table [data] names it.
     """
     from ensue.ads import run_ads, save
-    from ensue.cli import progress, terminal
+    from ensue.cli import ad_tables, progress, terminal
 
     told = progress.shown()
-    asked, impressions, fingerprint = _read(source, learning, told)
-    done = run_ads(impressions, asked.model, test=asked.shown.test, seed=seed or asked.seed, progress=told)
+    asked, impressions, fingerprint = _read(source, learning, told, seed)
+    done = run_ads(impressions, asked.model, test=asked.shown.test, seed=asked.seed, progress=told)
     if out is not None:
         facts = {"test": done.judged.to_json(), "fingerprint": fingerprint}
         save(done.clicks, done.train.known_ads(), out, settings=asked.model.settings(), facts=facts)
     if as_json:
         terminal.emit(done.to_json() | {"folder": None if out is None else str(out)})
         return
-    _show(done.judged)
+    ad_tables.show_estimates(done.judged)
     if out is not None:
         terminal.out(f"The click model is in {out}. Next: ensue ads slate {out} QUESTION.json", fold=False)
 
@@ -127,15 +129,22 @@ def value(
             metavar="LOG", help="Judge the policy that wrote this log, by its shares at each position."
         ),
     ] = "",
-    by: Annotated[str, typer.Option(metavar="COLUMN", help="What its shares depend on.")] = "position",
+    by: Annotated[
+        str, typer.Option(metavar="COLUMN", help="What its shares depend on. [default: position]")
+    ] = "",
     epsilon: Annotated[
-        float, typer.Option(parser=number, metavar="CHANCE", help="Of drawing uniformly, of 'by value'.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="CHANCE",
+            help=f"Of drawing uniformly, of 'by value'. [default: {EPSILON:g}, or as in the file]",
+        ),
+    ] = None,
     clip: Annotated[
-        float, typer.Option(parser=number, metavar="W", help="The largest weight. [default: none]")
-    ] = 0.0,
+        float | None, typer.Option(parser=number, metavar="W", help="The largest weight. [default: none]")
+    ] = None,
     bids: Annotated[bool, typer.Option("--bids", help="A click is worth its bid, not 1.")] = False,
-    seed: Seed = 0,
+    seed: AdSeed = None,
     as_json: Json = False,
 ) -> None:
     """Say what other ways to choose ads would have brought, from the logged chances of what was shown.
@@ -143,33 +152,38 @@ def value(
     Uniform choice and choice by value, learnt on the earlier impressions, are judged on the later ones; with --of, the
     policy of another log on all of them. IPS, self-normalised IPS and doubly robust stand beside each other.
     """
-    from ensue.ads import ByValue, Exploration, Halves, Past, Shares, Uniform, on_policy, value_of
-    from ensue.cli import progress, terminal
+    from ensue.ads import ByValue, Halves, Past, Shares, Uniform, on_policy, value_of
+    from ensue.cli import ad_tables, progress, terminal
 
+    _refuse_unread(of, by, epsilon, learning)
     told = progress.shown()
-    asked, impressions, _ = _read(source, learning, told)
+    asked, impressions, _ = _read(source, learning, told, seed)
+    exploration = _exploration(asked, epsilon)
     for note in impressions.notes:
         told.say(note)
     past = Past.of(impressions)
-    most = clip or float("inf")
+    most = float("inf") if clip is None else clip
     truth: Value | None = None
     if of:
-        _, other, _ = _read(dataclasses.replace(source, log=of), learning, told)
+        by = by or "position"
+        alike = learning
+        if not of.endswith(".toml"):
+            alike = dataclasses.replace(learning, config=_written(source, learning))
+        _, other, _ = _read(dataclasses.replace(source, log=of), alike, told, seed)
         policies: list[Any] = [Shares.of(_with(other, by).frame, by, "that of the other log"), Uniform()]
         estimate: Any = Halves.fit(asked.model, impressions, past)
         judged_on = _with(impressions, by)
-        truth = on_policy(other.clicked * _worth(other, bids), other.groups, seed=seed)
+        truth = on_policy(other.clicked * _worth(other, bids), other.groups, seed=asked.seed)
     else:
         train, judged_on = impressions.parted(asked.shown.test)
         estimate = asked.model.fit(train, past, told)
-        exploration = asked.exploration if asked.exploration.draws else Exploration(epsilon=epsilon)
         policies = [Uniform(), ByValue(estimate, exploration, bids=bids)]
-    own, found = value_of(policies, judged_on, past, estimate, bids=bids, clip=most, seed=seed)
+    own, found = value_of(policies, judged_on, past, estimate, bids=bids, clip=most, seed=asked.seed)
     if as_json:
         more = {} if truth is None else {"other_log": truth.to_json()}
         terminal.emit({"on_policy": own.to_json(), "policies": [one.to_json() for one in found]} | more)
         return
-    _show_values(own, found, truth)
+    ad_tables.show_values(own, found, truth)
 
 
 @app.command()
@@ -236,15 +250,42 @@ def slate(
         terminal.out(f"unknown to the model: {len(found['unknown'])} ads")
 
 
-def _read(source: Source, learning: Learning, told: Progress) -> tuple[AdExperiment, Impressions, str]:
+def _refuse_unread(of: str, by: str, epsilon: float | None, learning: Learning) -> None:
+    """Refuses options that would change nothing: with another log there is no choice by value, and no test."""
+    given = {"--epsilon": epsilon is not None, "--test": learning.test is not None}
+    wrong = [name for name, there in given.items() if there and of] + (["--by"] if by and not of else [])
+    if wrong:
+        raise ConfigError(f"{wrong[0]} changes nothing {'with' if of else 'without'} --of: leave it out.")
+
+
+def _exploration(asked: AdExperiment, epsilon: float | None) -> Exploration:
+    """What 'by value' explores: as typed, else as in the file, else a little."""
+    if epsilon is None and asked.exploration.epsilon == 0 == asked.exploration.draws:
+        epsilon = EPSILON
+    return asked.exploration if epsilon is None else dataclasses.replace(asked.exploration, epsilon=epsilon)
+
+
+def _written(source: Source, learning: Learning) -> Path | None:
+    """The experiment file, if there is one."""
+    if not source.log.endswith(".toml"):
+        return learning.config
+    if learning.config not in (None, Path(source.log)):
+        raise ConfigError(f"{source.log} and --config are two experiment files: give one.")
+    return Path(source.log)
+
+
+def _read(
+    source: Source, learning: Learning, told: Progress, seed: int | None
+) -> tuple[AdExperiment, Impressions, str]:
     """What is asked, the impressions of its log, and the fingerprint of that."""
     from ensue import ladder
     from ensue.ads import AdExperiment, read_ad_experiment
 
-    written = source.log if source.log.endswith(".toml") else learning.config
+    written = _written(source, learning)
     asked = AdExperiment() if written is None else read_ad_experiment(written)
-    given = source.content() | ({} if written == source.log else {"source": source.log})
+    given = source.content() | ({} if written == Path(source.log) else {"source": source.log})
     asked = dataclasses.replace(asked, data=dataclasses.replace(asked.data, **given))
+    asked = asked if seed is None else dataclasses.replace(asked, seed=seed)
     asked = learning.changed(asked)
     log = ladder.load_log(asked.data, told.say)
     for line in log.reading.lines():
@@ -252,18 +293,24 @@ def _read(source: Source, learning: Learning, told: Progress) -> tuple[AdExperim
     return asked, asked.shown.impressions(log), log.fingerprint()
 
 
-def _with(impressions: Impressions, column: str) -> Impressions:
+def _with(impressions: Impressions, by: str) -> Impressions:
+    """Impressions of which a column is known before they are shown."""
     from ensue.errors import ColumnError
 
-    if column not in impressions.frame.columns:
+    known = [*impressions.features, *(["campaign"] if "campaign" in impressions.frame.columns else [])]
+    if by not in known:
         raise ColumnError(
-            f"The log has no column '{column}': give --by one of {', '.join(impressions.features)}."
+            f"The log has no column '{by}' that shares may depend on: give --by one of {', '.join(known) or 'its own'}."
         )
     return impressions
 
 
 def _worth(impressions: Impressions, bids: bool) -> Any:
-    return _with(impressions, "bid").frame["bid"].to_numpy() if bids else 1.0
+    from ensue.errors import ColumnError
+
+    if bids and "bid" not in impressions.frame.columns:
+        raise ColumnError("The log has no column of the bid of what was shown: leave --bids out.")
+    return impressions.frame["bid"].to_numpy() if bids else 1.0
 
 
 def _content(place: str) -> bytes:
@@ -280,84 +327,3 @@ def _content(place: str) -> bytes:
     if len(found) > LARGEST:
         raise QueryError(f"{place} is larger than {LARGEST:,} bytes: this is no question about ads.")
     return found
-
-
-def _show(judged: Judged) -> None:
-    """The table of estimates, the differences from the baselines, and the reliability of the model."""
-    from ensue.cli import terminal
-
-    right: dict[str, Any] = {"justify": "right"}
-    heads = ("log-loss", "normalised entropy", "AUC", "calibration error", "predicted / clicked")
-    made = terminal.table("estimate", *((head, right) for head in heads))
-    for row in judged.rows:
-        own = row.metrics
-        cells = [_ranged(own["log_loss"]), _ranged(own["normalised_entropy"]), _ranged(own["auc"])]
-        cells += [f"{row.calibration_error:.4f}\n(chance {row.by_chance:.4f})"]
-        cells += [_ranged(own["predicted_to_clicked"])]
-        terminal.row(made, [row.name, *cells])
-    terminal.show(made)
-    terminal.out()
-    best = judged.rows[-1]
-    for other, gaps in best.against.items():
-        told = ", ".join(
-            f"{name} {_ranged(gaps[key], '+', ' ')}"
-            for name, key in (("log-loss", "log_loss"), ("AUC", "auc"))
-        )
-        terminal.out(f"{best.name} less {other}: {told}")
-    terminal.out(
-        f"over {judged.impressions:,} later impressions, {judged.clicks:,} of them clicked; 95 % intervals by a "
-        f"bootstrap over {judged.groups:,} {judged.over}"
-    )
-    terminal.out()
-    _show_reliability(best)
-
-
-def _show_reliability(figures: Figures) -> None:
-    from ensue.cli import terminal
-
-    right: dict[str, Any] = {"justify": "right"}
-    made = terminal.table(
-        ("predicted", right),
-        ("clicked", right),
-        ("impressions", right),
-        title=f"reliability of the {figures.name}",
-    )
-    told = figures.reliability
-    for row in zip(told.confidence, told.accuracy, told.counts, strict=True):
-        terminal.row(made, [f"{row[0]:.4f}", f"{row[1]:.4f}", f"{row[2]:,}"])
-    terminal.show(made)
-
-
-def _show_values(own: Value, found: list[Valued], truth: Value | None) -> None:
-    from ensue.cli import terminal
-
-    right: dict[str, Any] = {"justify": "right"}
-    heads = ("IPS", "SNIPS", "DR", "effective", "mean w", "max w")
-    made = terminal.table("policy", *((head, right) for head in heads))
-    for one in found:
-        cells = [_ranged(one[name]) for name in ("ips", "snips", "dr")]
-        support = one.support
-        cells += [f"{support.effective:,.0f}", f"{support.mean_weight:.3f}", f"{support.largest:.1f}"]
-        terminal.row(made, [one.policy, *cells])
-    terminal.show(made)
-    terminal.out()
-    terminal.out(
-        "IPS: inverse propensity; SNIPS: self-normalised; DR: doubly robust; effective: so many impressions of the "
-        "policy is the log worth; w: weights, whose mean should be 1; 95 % intervals"
-    )
-    for one in found:
-        if one.support.effective < FEW:
-            terminal.out(
-                f"warning: for '{one.policy}' this log is worth {one.support.effective:,.0f} impressions only, since a "
-                "few weigh most: neither its values nor their intervals can be relied on; --clip calms them"
-            )
-    terminal.out(
-        f"the log's own policy: {_ranged(own, '', ' ')} a showing, over {found[0].support.impressions:,}"
-    )
-    if truth is not None:
-        terminal.out(f"the other log's own policy brought {_ranged(truth, '', ' ')} a showing")
-
-
-def _ranged(one: Any, sign: str = "", between: str = "\n") -> str:
-    """A figure with its interval."""
-    return f"{one.value:{sign}.4f}{between}({one.low:{sign}.4f} to {one.high:{sign}.4f})"
