@@ -133,3 +133,12 @@ def test_an_ad_without_a_campaign_shares_it_with_none_that_has_one() -> None:
     past = Past(pl.DataFrame({"user": ["u"], "ad": ["a"], "campaign": ["x"], "time": [1], "click": [False]}))
     asked = pl.DataFrame({"user": ["u", "u"], "ad": ["a", "b"], "campaign": [None, "x"], "time": [2, 2]})
     assert past.before(asked).count(CAMPAIGN, clicks=False)[0].tolist() == [0, 1]
+
+
+def test_events_of_others_are_not_gone_through(impressions: Impressions, past: Past) -> None:
+    asked = impressions.frame.head(1)
+    before = past.before(asked)
+    assert set(before.past.frame["user"]) == set(
+        asked["user"]
+    )  # thousands of people are asked about in blocks
+    assert before.past.frame.height < past.frame.height / 50
