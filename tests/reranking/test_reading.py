@@ -225,3 +225,43 @@ def test_files_are_read_as_tables_in_memory_are(tmp_path: Path) -> None:
         assert found.at.tolist() == [1_000_000_000, 2_000_000_000]
         assert [before(found, place) for place in range(2)] == [[], [("a", "view")]]
         assert found.context["order"].to_list() == ["tv", "tv"]
+
+
+SHORT = {"list": [1, 1, 2, 2], "item": ["b", "a", "b", "a"], "chosen": [0, 1, 1, 0]}
+
+
+def test_context_may_be_called_as_it_likes() -> None:
+    names = ["row", "first", "key", "at", "begins", "group", "starts", "ends", "list_number", "kind", "odd"]
+    table = pl.DataFrame(SHORT | {name: ["x", "x", "y", "y"] for name in names} | {"tags": [["x"]] * 4})
+    shown = read_shown(table)
+    assert listed(shown) == [["b", "a"], ["b", "a"]]
+    assert {name: column.to_list() for name, column in shown.context.items()} == {
+        name: ["x", "y"] for name in names
+    }
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_candidates_without_a_list_are_no_list(nothing: str | None) -> None:
+    table = pl.DataFrame(
+        {"list": [nothing, nothing, "1", "1"], "item": ["c", "d", "b", "a"], "chosen": [1, 0, 0, 1]}
+    )
+    shown = read_shown(table)
+    assert listed(shown) == [["b", "a"]]
+    assert shown.set_aside == {"candidates without a list": 2}
+
+
+def test_a_list_stays_whole_or_is_set_aside() -> None:
+    def read(users: list[str | None]) -> Shown:
+        return read_shown(pl.DataFrame(SHORT | {"user": users}))
+
+    assert listed(read(["u", None, "v", "v"])) == [["b", "a"], ["b", "a"]]
+    assert len(np.unique(read(["u", "u", "v", ""]).groups)) == 2
+    assert read(["", "", "v", "v"]).set_aside == {"candidates of lists without a user": 2}
+    assert read(["u", "w", "v", "v"]).set_aside == {"candidates of lists with more than one user": 2}
+
+
+def test_times_of_lists_that_cannot_be_read_are_told() -> None:
+    days = ["2024-01-01", None, "2024-13-02", "2024-13-02"]
+    shown = read_shown(pl.DataFrame(SHORT | {"time": days}))
+    assert shown.set_aside == {"times that cannot be read (unknown)": 2}
+    assert (shown.at == MISSING_TIME).tolist() == [False, True]

@@ -160,7 +160,10 @@ def fit(shown: Shown, how: Reranking | None = None, say: Callable[[str], None] =
         else [*shown.notes, "no event is on an item: no model is asked what comes next"]
     )
     if outer.cut is None:
-        notes.append(f"sessions have no times: those of the test were drawn (seed {how.seed})")
+        untimed = len(np.unique(shown.groups[shown.begins == MISSING_TIME]))
+        notes.append(
+            f"{untimed:,} of {shown.sessions:,} sessions have no times: those of the test were drawn (seed {how.seed})"
+        )
     else:
         notes.append(
             f"the test is of sessions that began at {_iso(outer.cut)} or later; nothing later was learnt from"

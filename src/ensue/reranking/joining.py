@@ -10,8 +10,8 @@ from ensue.errors import DataError
 from ensue.reranking.shown import MOST_CANDIDATES, NONE, Events, Shown
 from ensue.sequences import MISSING_TIME
 
-ABOUT = ("list", "group", "starts", "ends", "at", "begins")
-"""Columns of the table of lists that are no context."""
+CONTEXT = "context: "
+"""What the columns of context begin with in the table of lists, so that they are called as they like."""
 
 
 class Counted:
@@ -20,7 +20,7 @@ class Counted:
     def __init__(self) -> None:
         self.reasons: dict[str, int] = {}
 
-    def without(self, frame: pl.DataFrame, bad: pl.Expr, reason: str) -> pl.DataFrame:
+    def without(self, frame: pl.DataFrame, bad: pl.Expr | pl.Series, reason: str) -> pl.DataFrame:
         """The rows for which an expression is not true; the others are counted."""
         mask = frame.select(bad.fill_null(False).alias("bad")).to_series()
         self.reasons[reason] = self.reasons.get(reason, 0) + int(mask.sum())
@@ -42,7 +42,8 @@ def assembled(
 
     Args:
         rows: `[C]` `list`, `item`, `score`, `price`, `chosen`; those of a list in the order of the engine.
-        about: `[Q]` the columns `ABOUT`, one row for each list in ascending order of `list`, and its context.
+        about: `[Q]` `list`, `group`, `starts`, `ends`, `at`, `begins`, one row for each list in ascending order of
+            `list`, and its context, in columns that begin with `CONTEXT`.
         events: `[E]` `group`, `item` (null for none), `kind`, `time` (null for none), in the order of the sessions.
         counted: goes on counting.
         notes: what was decided.
@@ -102,7 +103,11 @@ def assembled(
         ),
         starts=about["starts"].cast(pl.Int64).to_numpy(),
         ends=about["ends"].cast(pl.Int64).to_numpy(),
-        context={name: about[name].cast(pl.String) for name in about.columns if name not in ABOUT},
+        context={
+            name.removeprefix(CONTEXT): about[name].cast(pl.String)
+            for name in about.columns
+            if name.startswith(CONTEXT)
+        },
         set_aside={reason: count for reason, count in counted.reasons.items() if count},
         notes=notes,
     )

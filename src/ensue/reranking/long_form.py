@@ -10,7 +10,7 @@ import polars as pl
 from ensue.errors import ColumnError, DataError, nearest
 from ensue.events import times
 from ensue.events.log import EventLog
-from ensue.reranking.joining import Counted, assembled
+from ensue.reranking.joining import CONTEXT, Counted, assembled
 from ensue.reranking.shown import Shown
 
 COLUMNS = ("list", "item", "position", "score", "price", "chosen", "session", "user", "time")
@@ -37,26 +37,28 @@ def shown(
         ColumnError: a column is missing, or two are meant to be one.
         DataError: no list is left, or no list has events.
     """
-    frame = _named(table, name, columns)
+    frame, extra = _named(table, name, columns)
     counted = Counted()
     for column in ("score", "price"):
         frame = frame.with_columns(_numbers(frame, column, counted))
     place = _numbers(frame, "position", counted)
     frame = frame.with_columns(place.fill_null(float("inf")).alias("position")).with_row_index("row")
+    frame = frame.with_columns(chosen=_truths(frame["chosen"]), at=_moments(frame, name, time_unit, counted))
+    frame = counted.without(frame, _empty(frame["list"]), "candidates without a list")
     frame = frame.with_columns(list_number=pl.col("list").cast(pl.String).rank("dense"))
     frame = frame.with_columns(first=pl.col("row").min().over("list_number"))
     frame = frame.sort("first", "position", "row").with_columns(list=pl.col("first").rle_id())
-    frame = frame.with_columns(chosen=_truths(frame["chosen"]), at=_moments(frame, name, time_unit))
-    key = _key(frame, log)
-    frame = frame.with_columns(key=pl.lit("") if key is None else pl.col(key).cast(pl.String))
-    if key is None:  # each list stands alone
-        frame = frame.with_columns(key=pl.col("list").cast(pl.String))
-    frame = counted.without(frame, pl.col("key").is_null(), f"candidates without a {key or 'session'}")
-    extra = [column for column in table.columns if column not in columns.values() and column not in COLUMNS]
+    key = _key(frame, log)  # without one, each list stands alone
+    own = frame[key or "list"]
+    frame = frame.with_columns(key=own.cast(pl.String).set(_empty(own), None))
+    keys = pl.col("key").drop_nulls().n_unique().over("list")
+    frame = counted.without(frame, keys == 0, f"candidates of lists without a {key or 'session'}")
+    keys = pl.col("key").drop_nulls().n_unique().over("list")
+    frame = counted.without(frame, keys > 1, f"candidates of lists with more than one {key or 'session'}")
     varied = frame.group_by("list").agg(pl.col(extra).n_unique()).select(pl.col(extra).max())
     kept = [column for column in extra if varied.height and varied[column][0] == 1][:MOST_CONTEXT]
     about = frame.group_by("list", maintain_order=True).agg(
-        pl.col("key").first(), pl.col("at").first(), *(pl.col(column).first() for column in kept)
+        pl.col("key", "at").drop_nulls().first(), *(pl.col(column).first() for column in kept)
     )
     events, groups = _events(log, key, about["key"])
     about = about.with_columns(group=pl.Series(groups))
@@ -69,14 +71,14 @@ def shown(
     notes: tuple[str, ...] = (
         () if log is not None else ("no events were named: what was done before is not known",)
     )
-    dropped = [column for column in extra if column not in kept]
+    dropped = [column.removeprefix(CONTEXT) for column in extra if column not in kept]
     if dropped:
         notes += (f"columns that vary within a list are no context: {', '.join(dropped[:10])}",)
     return assembled(rows, about, events, counted, notes)
 
 
-def _named(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.DataFrame:
-    """The table with its columns called as they are here."""
+def _named(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> tuple[pl.DataFrame, list[str]]:
+    """The table with its columns called as they are here, and what its other ones are called: those of context."""
     for column, source in columns.items():
         if column not in COLUMNS:
             raise ColumnError(
@@ -88,8 +90,14 @@ def _named(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.Dat
                 f"{nearest(source, table.columns)}"
             )
     taken = {column: columns.get(column, column) for column in COLUMNS}
-    found = table.with_columns(
-        pl.col(source).alias(column) for column, source in taken.items() if source in table.columns
+    extra = [
+        column
+        for column, kind in table.schema.items()
+        if column not in (*columns.values(), *COLUMNS) and not kind.is_nested()
+    ]
+    found = table.select(
+        *(pl.col(source).alias(column) for column, source in taken.items() if source in table.columns),
+        *(pl.col(column).alias(CONTEXT + column) for column in extra),
     )
     for column in NEEDED:
         if column not in found.columns:
@@ -97,7 +105,7 @@ def _named(table: pl.DataFrame, name: str, columns: Mapping[str, str]) -> pl.Dat
                 f"{name} lacks the column '{column}' of lists in long form; it has {', '.join(table.columns)[:200]}. "
                 f"Name it: columns={{'{column}': ...}} (--columns {column}=NAME)."
             )
-    return found
+    return found, [CONTEXT + column for column in extra]
 
 
 def _numbers(frame: pl.DataFrame, column: str, counted: Counted) -> pl.Series:
@@ -105,14 +113,20 @@ def _numbers(frame: pl.DataFrame, column: str, counted: Counted) -> pl.Series:
     if column not in frame.columns:
         return pl.Series(column, [None] * frame.height, dtype=pl.Float64)
     given = frame[column]
-    empty = given.is_null() if given.dtype != pl.String else given.is_null() | (given.str.strip_chars() == "")
     found = given.cast(pl.Float64, strict=False)
     counted.note(
-        pl.DataFrame({"odd": found.is_null() & ~empty}),
+        pl.DataFrame({"odd": found.is_null() & ~_empty(given)}),
         pl.col("odd"),
         f"{column}s that are no number (unknown)",
     )
     return found.alias(column)
+
+
+def _empty(column: pl.Series) -> pl.Series:
+    """`[C]` whether there is no value."""
+    if column.dtype != pl.String:
+        return column.is_null()
+    return column.is_null() | (column.str.strip_chars() == "").fill_null(True)
 
 
 def _truths(column: pl.Series) -> pl.Series:
@@ -123,11 +137,13 @@ def _truths(column: pl.Series) -> pl.Series:
     return column.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(TRUE).fill_null(False)
 
 
-def _moments(frame: pl.DataFrame, name: str, unit: str | None) -> pl.Series:
-    """`[C]` microseconds since 1970 UTC, null where a time is missing."""
+def _moments(frame: pl.DataFrame, name: str, unit: str | None, counted: Counted) -> pl.Series:
+    """`[C]` microseconds since 1970 UTC; null where a time is missing, or, counted, cannot be read."""
     if "time" not in frame.columns:
         return pl.Series("at", [None] * frame.height, dtype=pl.Int64)
     parsed = times.parse(frame["time"], unit, pl.int_range(1, frame.height + 1, eager=True), name)
+    odd = parsed.values.is_null() & ~_empty(frame["time"])
+    counted.note(pl.DataFrame({"odd": odd}), pl.col("odd"), "times that cannot be read (unknown)")
     return parsed.values.dt.epoch("us")
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from ensue.errors import DataError
 from ensue.events.readers.trivago import NO_ITEM
-from ensue.reranking.joining import Counted, assembled
+from ensue.reranking.joining import CONTEXT, Counted, assembled
 from ensue.reranking.shown import Shown
 
 CHOICE = "clickout item"
@@ -75,9 +75,13 @@ def shown(actions: pl.DataFrame, known: Literal["choice", "display"]) -> Shown:
         "ends",
         at=pl.col("timestamp") * 1_000_000,
         begins=pl.col("begins") * 1_000_000,
-        device="device",
-        order=pl.when(order.list.len() > 0).then(order.list.join(", ")).otherwise(pl.lit(USUAL)),
-        filters=pl.when(plain.list.len() > 0).then(pl.lit("some")).otherwise(pl.lit("none")),
+        **{
+            f"{CONTEXT}device": pl.col("device"),
+            f"{CONTEXT}order": pl.when(order.list.len() > 0)
+            .then(order.list.join(", "))
+            .otherwise(pl.lit(USUAL)),
+            f"{CONTEXT}filters": pl.when(plain.list.len() > 0).then(pl.lit("some")).otherwise(pl.lit("none")),
+        },
     )
     rows = lists.select("list", "item", "price", wanted="reference").explode("item", "price")
     rows = rows.with_columns(
