@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -147,3 +148,14 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_is_read(ask: A
         assert status == 2
         assert "nothing.csv" not in err
         assert "give a file in a folder that exists" in err
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], [{"a": 1}], [b"x"], [timedelta(seconds=3)]])
+def test_what_no_csv_can_hold_is_refused(ask: Ask, tmp_path: Path, values: list[object]) -> None:
+    log, out = tmp_path / "log.parquet", tmp_path / "out.csv"
+    pl.DataFrame({"user": ["u"], "item": ["a"], "tags": values}).write_parquet(log)
+    status, _, err = ask("data", "convert", log, out)
+    assert (status, out.exists()) == (2, False)
+    assert "A CSV cannot hold what is in tags" in err
+    assert "let out.csv end in .parquet" in err
+    assert ask("data", "convert", log, tmp_path / "out.parquet")[0] == 0

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SLOW_EVENTS = 50_000
 """From so many events on an audit tells how far it is."""
 
+NO_TEXT = ("Binary", "Duration", "Object")
+"""Kinds of columns, beside nested ones, that no CSV can hold."""
+
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 
@@ -252,6 +255,16 @@ def write(log: EventLog, out: Path) -> None:
         if out.suffix == ".parquet":
             frame.write_parquet(out)
             return
+        odd = [
+            name
+            for name, kind in frame.schema.items()
+            if kind.is_nested() or kind.base_type().__name__ in NO_TEXT
+        ]
+        if odd:
+            raise ConfigError(
+                f"A CSV cannot hold what is in {', '.join(odd)} ({frame.schema[odd[0]]}): let {out.name} end in "
+                ".parquet."
+            )
         if "time" in frame.columns:
             frame = frame.with_columns(pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
         frame.write_csv(out, quote_style="non_numeric")
