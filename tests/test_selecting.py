@@ -17,6 +17,9 @@ from ensue.errors import ConfigError, DataError
 from ensue.events.log import EventLog
 from ensue.events.simulate import DriftingSource, LongRangeSource, MarkovSource, OrderlessSource
 from ensue.experiment import Evaluating, Experiment, Splitting, read_experiment
+from ensue.model import Conditions, Training
+from ensue.models.counting.popular import Popular
+from ensue.ranking import Recommender
 from ensue.selecting import Limits, select
 from ensue.splits import temporal
 
@@ -180,3 +183,19 @@ def test_a_selection_in_the_folder_of_an_earlier_one_leaves_none_of_its_models(
         assert [place.name for place in (tmp_path / "s" / "models").iterdir()] == [taken]
         assert sorted(place.name for place in (tmp_path / "s" / "finalists").iterdir()) == sorted(names)
         assert found.choice.taken == taken
+
+
+@pytest.mark.parametrize("processes", [0, 1, 2])
+def test_networks_race_in_as_many_processes_as_the_experiment_says(
+    tmp_path: Path, markov_log: EventLog, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    told: list[int] = []
+
+    def fit(model: Popular, training: Training, conditions: Conditions) -> Recommender:
+        told.append(conditions.processes)
+        return plain(model, training, conditions)
+
+    plain = Popular.fit
+    monkeypatch.setattr(Popular, "fit", fit)
+    select(replace(experiment(tmp_path / "s"), processes=processes), names=("popular",), log=markov_log)
+    assert set(told) == {processes}  # as `ensue run` trains what was taken

@@ -166,7 +166,7 @@ def select(
     ):
         progress.say(line)
     models, skipped = _models(entered, progress)
-    conditions = Conditions(seed=experiment.seed, progress=progress)
+    conditions = Conditions(seed=experiment.seed, progress=progress, processes=experiment.processes)
     ran = race(models, training, conditions, name, minutes)
     skipped |= ran.skipped
     ended = {label: fit for label, fit in ran.fits.items() if label not in ran.dropped}
