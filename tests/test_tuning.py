@@ -179,6 +179,24 @@ def test_a_log_without_its_test_asks_the_same_on_validation(rows: list[tuple[int
     assert histories[0] == histories[1]
 
 
+@pytest.mark.parametrize(
+    "workers", [1, pytest.param(2, marks=pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core"))]
+)
+def test_cold_items_are_candidates_where_they_are_in_the_run(
+    log: EventLog, tmp_path: Path, workers: int
+) -> None:
+    items = pl.DataFrame({"item": [*log.frame["item"].unique().sort(), *(f"new{n}" for n in range(30))]})
+    wide = replace(log, items=items)
+    for cold in (False, True):
+        own = asked(tmp_path / f"{cold}", {"popular": {}, "markov": {}})
+        own = replace(own, evaluation=replace(own.evaluation, cold_items=cold, choose_on="auc"))
+        found = tune(own, trials=2, minutes=0.0, workers=workers, log=wide)
+        run = ladder.run(replace(own, out=str(tmp_path / f"{cold}-run")), log=wide)
+        assert {one.label: one.value for one in found.trials} == {
+            rung.label: rung.validation for rung in run.rungs
+        }
+
+
 def test_several_models_have_spaces_of_their_own(log: EventLog, tmp_path: Path) -> None:
     models: dict[str, dict[str, Any]] = {
         "chain": {"model": "markov", "order": 2},

@@ -20,6 +20,7 @@ from ensue.experiment import Experiment
 from ensue.ladder.choosing import ranking
 from ensue.ladder.logs import load_log
 from ensue.ladder.parting import Parted, parted
+from ensue.ladder.rungs import validated
 from ensue.model import Training
 from ensue.progress import Progress, Silent, Task
 from ensue.splits import TEST, Split
@@ -127,16 +128,13 @@ def learnt_from(parts: Parted) -> Training:
         DataError: the validation part asks nothing.
     """
     experiment, seen = parts.experiment, without_test(parts.split)
-    train = experiment.filters.learnable(seen.train)[0]
-    exclude_seen = bool(experiment.evaluation.exclude_seen)
-    training = Training.of(train, experiment.sequences.by, exclude_seen, experiment.objective)
-    validation = experiment.evaluation.examples(seen, "validation", training.catalogue)
-    if not len(validation):
+    training = validated(experiment.filters.learnable(seen.train)[0], seen, experiment)
+    if training.validation is None:
         raise DataError(
             "The validation part asks nothing, so no settings can be chosen: take another split, or a larger share "
             "(validation = 0.2 in the table [split])."
         )
-    return replace(training, validation=validation)
+    return training
 
 
 def without_test(split: Split) -> Split:
