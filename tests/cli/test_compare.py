@@ -83,6 +83,8 @@ def test_a_run_that_is_done_has_no_budget_to_give(ask: Ask, ring_run: Path) -> N
         ["--thin", "0.5"],
         ["--models", "popular"],
         ["--by", "user"],
+        ["--columns", "user=who"],
+        ["--no-quoting"],
     ):
         status, _, err = ask("compare", ring_run, *words)
         assert status == 2

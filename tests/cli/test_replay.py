@@ -75,3 +75,10 @@ def test_a_model_alone_needs_a_log(ask: Ask, ring_run: Path, ring_csv: Path, tmp
     assert (status, out) == (2, "")
     assert "is no folder of a run that names its log" in err.replace("\n", " ")
     assert ask("replay", model, ring_csv, "--limit", 3)[0] == 0
+
+
+def test_how_a_log_is_read_is_said_of_a_log_that_is_named(ask: Ask, ring_run: Path) -> None:
+    for words in (["--time-unit", "ms"], ["--no-quoting"]):
+        status, _, err = ask("replay", ring_run, *words)
+        assert status == 2
+        assert f"{words[0]} says how a log is read" in err

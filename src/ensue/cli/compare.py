@@ -56,7 +56,7 @@ def compare(
 
     folder = Path(source.log)
     if (folder / ladder.RESULTS).is_file():
-        if thin or seeds != 1 or minutes is not None or choices != Choices():
+        if thin or seeds != 1 or minutes is not None or choices != Choices() or source.given():
             raise ConfigError(
                 f"{folder} is a run that is done, and is compared as it is: options other than --json take a log or an "
                 "experiment file."

@@ -198,6 +198,11 @@ class Reading:
             {"quoting": False} if self.no_quoting else {}
         )
 
+    def given(self) -> list[str]:
+        """The options that were given, as they are typed."""
+        typed = {"quoting": "no-quoting"}
+        return [f"--{typed.get(name, name.replace('_', '-'))}" for name in self.content()]
+
     def data(self, log: str) -> Data:
         """A log as an experiment names it."""
         from ensue.experiment import Data

@@ -110,7 +110,7 @@ def _log(run: Path, log: str, reading: Reading, say: Any) -> EventLog:
     """The log that was named, or that of the run.
 
     Raises:
-        ConfigError: no log is named, and the folder is of no run.
+        ConfigError: no log is named, and the folder is of no run, or it is said how to read one.
     """
     from ensue import ladder
     from ensue.errors import ConfigError
@@ -120,6 +120,10 @@ def _log(run: Path, log: str, reading: Reading, say: Any) -> EventLog:
     if log:
         data = reading.data(log)
     else:
+        if given := reading.given():
+            raise ConfigError(
+                f"{given[0]} says how a log is read, and a run knows that of its own: name a LOG, or leave it out."
+            )
         runs = [place for place in (run, run.resolve().parent.parent) if (place / RESULTS).is_file()]
         if not runs:
             raise ConfigError(f"{run} is no folder of a run that names its log: ensue replay {run} LOG.")

@@ -203,8 +203,7 @@ def _opened(
 
     said = prepared.describe(source.log)
     learnt = {**said["facts"].get("learnt", {}), "prepared": said["fingerprint"]}
-    settled = [f"--{name.replace('_', '-')}" for name in source.content()]
-    settled += shaping.given()
+    settled = source.given() + shaping.given()
     settled += ["--session-gap"] if session_gap else []
     settled += ["--by"] if by is Unit.session and learnt.get("sequences", {}).get("by") != "session" else []
     if settled:
