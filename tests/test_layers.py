@@ -17,6 +17,7 @@ TORCH_ROOMS = {
     *("training", "neural_model", "feeding", "contrast", "rowwise", "optimizers", "optimisation", "steppers"),
     *(
         "export",
+        "lowering",
         "checkpoints",
         "losses",
         "network",
