@@ -7,6 +7,9 @@ JOBS ?= 2
 ARGS ?=
 PIP_FLAGS ?= --quiet --quiet
 
+# Where this is set, each of the hundreds of commands that the tests run would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.ensue-train $(VENV)/.ensue-dev
 

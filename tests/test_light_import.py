@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ensue import ladder
+
 HEAVY = {"torch", "onnx", "onnxscript", "onnxruntime", "polars", "scipy", "pandas", "sklearn"}
 
 
@@ -53,3 +55,22 @@ def test_help_answers_in_half_a_second() -> None:
         assert run.returncode == 0, run.stderr
         assert "recommend" in run.stdout
     assert min(tries) < 0.5, tries
+
+
+def test_whoever_asks_a_saved_model_imports_nothing_of_how_it_came_about() -> None:
+    code = """
+import sys
+from ensue import ladder
+import ensue
+ensue.load, ladder.load, ladder.histories
+rooms = {"ensue.ladder.running", "ensue.ladder.outcome", "ensue.reporting", "ensue.events.datasets"}
+print(sorted(rooms & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.stdout.strip(), run.returncode) == ("[]", 0), run.stderr
+
+
+def test_every_name_of_the_ladder_has_its_home() -> None:
+    assert {name for name in ladder.__all__ if getattr(ladder, name, None) is None} == set()
+    with pytest.raises(AttributeError, match="has no attribute 'lode'"):
+        _ = ladder.lode

@@ -29,11 +29,11 @@ _HOMES = {
     "explain": "ensue.explaining",
     "fetch": "ensue.events.datasets",
     "fit": "ensue.model",
-    "load": "ensue.ladder",
+    "load": "ensue.run_folder",
     "models": "ensue.model",
     "rate": "ensue.expected_ratings",
     "read": "ensue.events.source",
-    "run": "ensue.ladder",
+    "run": "ensue.ladder.running",
     "save": "ensue.artifacts",
     "select": "ensue.selecting",
     "simulate": "ensue.events.simulate",
@@ -76,13 +76,13 @@ if TYPE_CHECKING:
     from ensue.events.source import read as read
     from ensue.expected_ratings import rate as rate
     from ensue.explaining import explain as explain
-    from ensue.ladder import load as load
-    from ensue.ladder import run as run
+    from ensue.ladder.running import run as run
     from ensue.model import fit as fit
     from ensue.model import models as models
     from ensue.objective import Objective as Objective
     from ensue.ranking import Recommender as Recommender
     from ensue.rating_evaluation import evaluate_ratings as evaluate_ratings
+    from ensue.run_folder import load as load
     from ensue.selecting import select as select
     from ensue.splits import split as split
     from ensue.tuning import tune as tune

@@ -43,7 +43,7 @@ def test_a_planted_cycle_is_learnt(fitted: Recommender) -> None:
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
 def test_a_network_learns_the_cycle_by_any_other_loss(name: str, ring_log: EventLog, loss: str) -> None:
     few = {"name": loss, "negatives": 4} if loss == "sampled-softmax" else loss
-    course = {"epochs": 45, "patience": 45, "batch_tokens": 64, "learning_rate": 1e-2}
+    course = {"epochs": 25, "patience": 25, "batch_tokens": 64, "learning_rate": 1e-2}
     model = model_of(name, width=16, length=12, dropout=0.1, loss=few, **course)
     fitted = model.fit(Training.of(ring_log, exclude_seen=False))
     for item, following in zip("ABCDEFGHIJ", "BCDEFGHIJA", strict=True):
