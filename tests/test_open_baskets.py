@@ -34,9 +34,16 @@ def test_what_was_before_keeps_its_baskets_times_and_columns() -> None:
     asked = open_question(past, ["c"], CATALOGUE)
     assert list(asked.history) == ["a", "b", "c"]
     assert (asked.user, asked.at) == ("u", moment)
-    assert asked.times == [moment, None, None]
+    assert asked.times == [moment, None, moment]
     assert asked.ratings == [1.0, 2.0, None]
     assert asked.context == {"basket": ["1", "open before", "open"], "city": ["x", "y", None]}
+
+
+def test_what_lies_in_it_is_there_when_it_is_asked() -> None:
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    assert open_question(Question([], at=moment), ["a", "c"], CATALOGUE).times == [moment, moment]
+    assert open_question(Question([]), ["a", "c"], CATALOGUE).times == [None, None]
+    assert open_question(Question(["d"], at=moment), ["a"], CATALOGUE).times is None  # those before have none
 
 
 def test_a_model_of_baskets_sees_that_the_items_lie_together() -> None:

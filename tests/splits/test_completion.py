@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from ensue.evaluation import evaluate
 from ensue.events.log import EventLog
 from ensue.examples import Examples
 from ensue.model import Training, model_of
+from ensue.open_baskets import open_question
+from ensue.questions import Question, queries_of
 from ensue.splits import split
 from ensue.splits.completion import completions
 
@@ -134,6 +137,36 @@ def test_ratings_of_the_baskets_before_are_known_and_those_of_the_open_one_are_n
     begin, cut = int(queries.starts[0]), int(found.opened[0])
     assert queries.rating[begin:cut].tolist() == [1, 5, 2, 4]
     assert np.isnan(queries.rating[cut : queries.ends[0]]).tolist() == [True, True]
+
+
+def test_of_an_open_basket_no_more_is_known_than_a_question_about_it_tells() -> None:
+    """Its items are there when it is asked; what a question cannot tell of them was not known in the test either."""
+    day = pl.Series([1, 1, 2, 2, 3, 4, 5]) * 86_400_000_000
+    log = EventLog.of(
+        pl.DataFrame(
+            {
+                "user": ["u"] * 7,
+                "item": ["a", "b", "c", "d", "a", "b", "c"],
+                "basket": ["1", "1", "2", "2", "3", "3", "3"],
+                "time": day.cast(pl.Datetime("us", "UTC")),
+                "price": [1.0, 2, 3, 4, 5, 6, 7],
+            }
+        )
+    )
+    catalogue = Training.of(log).catalogue
+    found = completions(log, np.arange(4, 7), catalogue, seed=1)
+    queries, ids = found.queries, catalogue.ids
+    assert found.opened is not None
+    before = log.frame[:4]
+    context = {name: before[name].to_list() for name in ("price", "basket")}
+    at = datetime(1970, 1, 6, tzinfo=UTC)
+    past = Question(before["item"].to_list(), "u", before["time"].to_list(), context=context, at=at)
+    basket = ids.gather(queries.items[found.opened[0] :]).to_list()
+    told, _ = queries_of([open_question(past, basket, catalogue)], catalogue)
+    for name in ("at", "time"):
+        np.testing.assert_array_equal(getattr(queries, name), getattr(told, name))
+    assert queries.context["price"].to_list() == told.context["price"].to_list() == [1, 2, 3, 4, None, None]
+    assert queries.context["basket"].rle_id().to_list() == told.context["basket"].rle_id().to_list()
 
 
 def test_a_basket_that_overlaps_with_the_last_one_comes_before_it() -> None:

@@ -11,6 +11,7 @@ from ensue.errors import ConfigError
 from ensue.events.baskets import baskets
 from ensue.events.log import EventLog
 from ensue.examples import Examples
+from ensue.open_baskets import BASKET
 from ensue.sequences import Queries, context_of, ratings_of, times_of
 
 COMPLETION = "completion"
@@ -29,9 +30,9 @@ def completions(
     """One hidden item of the last basket that each user has among these events.
 
     The item is drawn from the different ones of the basket. The history holds the user's baskets that began before it,
-    and the rest of it at the end, in the order of the log, which says nothing; `opened` is where it begins. Ratings are
-    those of the baskets before. A basket of which the catalogue holds nothing but the hidden item leaves nothing open,
-    and is not asked about.
+    and the rest of it at the end, in the order of the log, which says nothing; `opened` is where it begins. Ratings and
+    other columns are those of the baskets before. A basket of which the catalogue holds nothing but the hidden item
+    leaves nothing open, and is not asked about.
 
     Args:
         log: all events.
@@ -82,18 +83,27 @@ def completions(
     size = size.join(ended, on="user", how="left", maintain_order="left")
     ends = size["events"].to_numpy().astype(np.int64).cumsum()
     place, time, rating = frame["place"].to_numpy(), times_of(log), ratings_of(log)
-    if rating is not None:  # what lies in an open basket has not been rated yet
-        rating = np.where(frame["open"].to_numpy(), np.float32(np.nan), rating[place])
+    # what lies in an open basket is there when it is asked, and nothing else is known of it: see `open_question`
+    opened, at = frame["open"], None
+    if time is not None:
+        at = time[size["ended"].to_numpy()]
+        time = np.where(opened.to_numpy(), np.repeat(at, size["events"].to_numpy()), time[place])
+    if rating is not None:
+        rating = np.where(opened.to_numpy(), np.float32(np.nan), rating[place])
+    context = {name: values.gather(place) for name, values in context_of(log).items()}
+    context = {
+        name: values if name == BASKET else values.set(opened, None) for name, values in context.items()
+    }
     queries = Queries(
         items=frame["code"].to_numpy().astype(np.int32),
         starts=ends - size["events"].to_numpy(),
         ends=ends,
         n_items=len(catalogue),
-        time=None if time is None else time[place],
+        time=time,
         rating=rating,
-        at=None if time is None else time[size["ended"].to_numpy()],
+        at=at,
         users=size["user"],
-        context={name: values.gather(place) for name, values in context_of(log).items()},
+        context=context,
     )
     return Examples(
         queries=queries,
