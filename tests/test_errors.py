@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensue import errors
-from ensue.errors import EnsueError, nearest
+from ensue.errors import ConfigError, EnsueError, nearest
+from ensue.model import model_of
 
 TREE = [
     value
@@ -56,6 +57,14 @@ def test_the_nearest_known_word(word: str, expected: str) -> None:
 
 def test_nothing_is_near_when_nothing_is_known() -> None:
     assert nearest("epochs", []) == ""
+
+
+def test_what_is_no_text_is_told_as_any_other_wrong_word() -> None:
+    assert nearest(None, ["none", "beside"]) == " Did you mean 'none'?"
+    assert nearest(True, ["none", "beside"]) == ""
+    with pytest.raises(ConfigError) as told:
+        model_of("gru", prior=None)
+    assert str(told.value) == "gru: prior='None' must be one of none, rules, beside. Did you mean 'none'?"
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, unique_by=str.casefold), st.data())

@@ -68,14 +68,14 @@ class MissingExtraError(EnsueError):
     """An optional part of the installation is needed and absent."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """The end of a message: " Did you mean 'x'?" for the closest known word, or nothing.
 
     Args:
-        word: what the user wrote.
+        word: what the user wrote, which need not be text.
         known: the words that would have been right.
     """
     names = list(known)
     by_fold = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(str(word).casefold(), list(by_fold), n=1, cutoff=0.6)
     return f" Did you mean '{by_fold[found[0]]}'?" if found else ""

@@ -159,7 +159,8 @@ class NeuralModel(Model):
             raise ConfigError(f"{self.name}: features: {fault}") from fault
         faults = settings_faults(self, features)
         if faults:
-            raise ConfigError(f"{self.name}: {'; '.join(faults)}.")
+            told = "; ".join(faults)
+            raise ConfigError(f"{self.name}: {told}" if told.endswith("?") else f"{self.name}: {told}.")
         self.objective()
         if self.optimizer != "auto":
             optimizer_of(self.optimizer)
