@@ -1,10 +1,10 @@
-"""Views of sequences by their laws, similar items by hand, and windows against plain Python."""
+"""Views of sequences: the laws of all and of each, how they are drawn, and how they are described."""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from math import log, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensue import augment
 from ensue.augment import (
     NONE,
     Augmentation,
@@ -27,11 +26,7 @@ from ensue.augment import (
     augmentation_of,
     augmentations,
     one_of,
-    prefix_windows,
-    similar_items,
-    sliding_windows,
 )
-from ensue.batching import windows
 from ensue.errors import ConfigError
 
 N = 9
@@ -346,116 +341,3 @@ def test_augmentations_are_found_by_name_and_described_by_tables() -> None:
 def test_a_wrong_description_is_refused(described: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         augmentation_of(described)
-
-
-# ----------------------------------------------------------------------------------------- similar items
-
-
-def test_items_are_similar_by_the_sequences_they_share() -> None:
-    # 0 and 1 share two sequences, of 2 and of 3 different items; 0 and 2 one of 3, 2 and 3 one of 2
-    table = similar_items(ragged([[0, 1, 0], [2, 0, 1], [3, 2], [4], []]), 6, most=3)
-    of_two, of_three = 1 / log(1 + 2), 1 / log(1 + 3)
-    zero_one = (of_two + of_three) / sqrt(2 * 2)
-    zero_two = of_three / sqrt(2 * 2)
-    three_two = of_two / sqrt(1 * 2)
-    assert zero_one > zero_two
-    assert three_two > zero_two
-    assert table.dtype == np.int32
-    assert table.tolist() == [
-        [1, 2, NONE],
-        [0, 2, NONE],
-        [3, 0, 1],  # 0 and 1 are equal to it, and stand in the order of the catalogue
-        [2, NONE, NONE],
-        [NONE] * 3,
-        [NONE] * 3,
-    ]
-
-
-def test_a_long_sequence_says_less_than_a_short_one() -> None:
-    fillers = list(range(3, 11))
-    table = similar_items(ragged([[0, 1], [1], [0, 2, *fillers], [0, 2, *fillers]]), 11, most=1)
-    once, twice = (1 / log(1 + 2)) / sqrt(3 * 2), (2 / log(1 + 10)) / sqrt(3 * 2)
-    assert once > twice
-    assert table[0].tolist() == [1]
-
-
-def test_equal_similarities_stay_equal_in_whatever_order_they_are_summed() -> None:
-    sizes = [4, 3, 6]
-    fresh = iter(range(3, 100))
-    sequences = [
-        [0, other, *(next(fresh) for _ in range(size - 2))]
-        for other, order in ((1, sizes), (2, sizes[::-1]))
-        for size in order
-    ]
-    a, b, c = (1 / log(1 + size) for size in sizes)
-    assert (a + b) + c < (c + b) + a, "the last binary digit would put 2 before 1"
-    assert similar_items(ragged(sequences), 100, most=2)[0].tolist() == [1, 2]
-
-
-@given(batches, st.integers(1, 5), st.sampled_from([1, 7, 10**6]))
-def test_similar_items_are_those_of_plain_python_however_few_pairs_are_held(
-    lists: list[list[int]], most: int, pairs: int
-) -> None:
-    held = [set(one) for one in lists]
-    users = [sum(item in one for one in held) for item in range(N)]
-    expected = []
-    for i in range(N):
-        score = {
-            j: round(sum(1 / log(1 + len(one)) for one in held if {i, j} <= one) / sqrt(users[j]), 9)
-            for j in range(N)
-            if j != i and any({i, j} <= one for one in held)
-        }
-        best = sorted(score, key=lambda j: (-score[j], j))[:most]
-        expected.append(best + [NONE] * (most - len(best)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(augment, "PAIRS_AT_ONCE", pairs)
-        assert similar_items(ragged(lists), N, most).tolist() == expected
-
-
-# ----------------------------------------------------------------------------------------------- windows
-
-
-@given(st.lists(st.integers(0, 12), max_size=6), st.integers(1, 14))
-def test_prefix_windows_are_all_prefixes_that_have_a_next_event(lengths: list[int], length: int) -> None:
-    offsets = np.cumsum([0, *lengths])
-    expected = [
-        (max(first, end - length), end)
-        for first, last in pairwise(offsets.tolist())
-        for end in range(first + 1, last)
-    ]
-    starts, ends = prefix_windows(offsets, length)
-    assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == expected
-
-
-@given(st.lists(st.integers(0, 20), max_size=6), st.integers(1, 14), st.data())
-def test_sliding_windows_reach_every_input_and_are_strides_apart(
-    lengths: list[int], length: int, data: st.DataObject
-) -> None:
-    stride = data.draw(st.integers(1, length))
-    offsets = np.cumsum([0, *lengths])
-    starts, ends = (array.tolist() for array in sliding_windows(offsets, length, stride))
-    found = list(zip(starts, ends, strict=True))
-    for first, last in pairwise(offsets.tolist()):
-        own = [(start, end) for start, end in found if first <= start < last]
-        inputs = set(range(first, last - 1))
-        assert set().union(*(range(start, end) for start, end in own)) == inputs
-        assert [end for _, end in own] == [last - 1 - stride * n for n in range(len(own))]
-        assert all(1 <= end - start <= length for start, end in own)
-        assert all(end - start == length for start, end in own[:-1]), "only the oldest may be short"
-        assert own[1:] == [] or own[-2][0] > first, "there is none too many"
-
-
-@given(st.lists(st.integers(0, 20), max_size=6), st.integers(1, 14))
-def test_sliding_by_the_whole_length_is_how_training_cuts(lengths: list[int], length: int) -> None:
-    offsets = np.cumsum([0, *lengths])
-    for one, two in zip(sliding_windows(offsets, length, length), windows(offsets, length), strict=True):
-        assert one.tolist() == two.tolist()
-
-
-def test_windows_that_hold_nothing_or_leave_gaps_are_refused() -> None:
-    offsets = np.array([0, 5])
-    for stride in (0, 4):
-        with pytest.raises(ConfigError, match=f"stride of {stride} must lie between 1 and .* 3"):
-            sliding_windows(offsets, 3, stride)
-    with pytest.raises(ConfigError, match="window of 0 events holds nothing"):
-        prefix_windows(offsets, 0)
