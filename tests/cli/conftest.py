@@ -1,7 +1,9 @@
-"""The command line as a function, and a small run that tests only look at."""
+"""The command line as a function, and small runs that tests only look at."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import pytest
 from ensue.cli import call
 
 Ask = Callable[..., tuple[int, str, str]]
+
+CITIES = ("here", "there", "")
+START = 1_700_000_000
 
 
 @pytest.fixture
@@ -61,4 +66,40 @@ def titled_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *films]) + "\n", encoding="utf-8")
     run = tmp_path_factory.mktemp("runs") / "films"
     assert call(["run", str(folder), "--models", "markov,popular", "--split", "last", "--out", str(run)]) == 0
+    return run
+
+
+def rows() -> list[tuple[str, str, int, str, str, str]]:
+    """Events of 12 users round A to F: user, item, second, rating (some missing), city (some missing), device."""
+    return [
+        (
+            f"u{n:02d}",
+            "ABCDEF"[(n + step) % 6],
+            START + 10_000 * n + 60 * step * (1 + n % 3),
+            "" if step == 3 else str(1 + (n + step) % 5),
+            CITIES[step % 3],
+            "phone",
+        )
+        for n in range(12)
+        for step in range(10)
+    ]
+
+
+@pytest.fixture(scope="session")
+def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a network that reads gaps, ratings, cities and users, and of a model that reads none; change nothing."""
+    folder = tmp_path_factory.mktemp("told")
+    lines = [",".join(map(str, row)) for row in rows()]
+    (folder / "log.csv").write_text(
+        "\n".join(["user_id,item_id,timestamp,rating,city,device", *lines]) + "\n"
+    )
+    (folder / "told.toml").write_text(
+        'refit = false\n[data]\nsource = "log.csv"\n[split]\nrule = "last"\n[models.markov]\n[models.lstm]\n'
+        "width = 8\nlength = 10\nepochs = 2\nbatch_tokens = 64\n"
+        'inputs = ["gap", "rating", "city"]\npersonal = "embedding"\n'
+    )
+    run, err = folder / "run", io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert call(["run", str(folder / "told.toml"), "--out", str(run)]) == 0
+    (folder / "said.txt").write_text(err.getvalue())
     return run
