@@ -1,16 +1,18 @@
-"""A run on the ring, several counting models and a tiny network, and a service of it that tests share."""
+"""A run on the ring, several counting models and a tiny network, a service of it that tests share, and real stores."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.serving.service_process import Service, running
+from tests.serving.state_backings import Hands, Open, Redis, opener, redis_program
 
 from ensue.cli import call
+from ensue.serving.state import Store
 
 NETWORK = ["--set", "width=16", "--set", "length=10", "--set", "epochs=20", "--set", "batch_tokens=64"]
 NETWORK += ["--set", "learning_rate=0.02", "--set", "dropout=0.0"]
@@ -52,3 +54,29 @@ def service(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     run = shutil.copytree(trained, folder / "run")
     with running(run, "--log-requests", folder=folder) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Callable[[], Redis]]:
+    """A Redis server, started when a test first needs it."""
+    started: list[Redis] = []
+
+    def server() -> Redis:
+        if not started:
+            started.append(Redis(redis_program()))
+            started[0].start()
+        return started[0]
+
+    yield server
+    for one in started:
+        one.remove()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path, redis: Callable[[], Redis]) -> Open:
+    return opener(request.param, tmp_path, redis)
+
+
+@pytest.fixture
+def store(opened: Open) -> Store:
+    return opened(clock=Hands().clock)

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.serving.state_backings import SECOND, Hands, Open, Redis, at, kept, opener, redis_program
+from tests.serving.state_backings import SECOND, Hands, Open, Redis, at, kept, opener
 
 from ensue.errors import ArtifactError
 from ensue.serving import kept_histories
@@ -26,29 +26,9 @@ ROWS = kept(*((f"user-{n % 7}", "ABC"[n % 3], float(n - 100)) for n in range(40)
 FRESH = ".histories.parquet.new"
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Callable[[], Redis]]:
-    started: list[Redis] = []
-
-    def server() -> Redis:
-        if not started:
-            started.append(Redis(redis_program()))
-            started[0].start()
-        return started[0]
-
-    yield server
-    for one in started:
-        one.remove()
-
-
 @pytest.fixture
 def opened(tmp_path: Path, redis: Callable[[], Redis]) -> Open:
     return opener("sqlite", tmp_path, redis)
-
-
-@pytest.fixture
-def store(opened: Open) -> Store:
-    return opened(clock=Hands().clock)
 
 
 @pytest.fixture

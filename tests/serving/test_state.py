@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.serving.state_backings import (
-    NOW,
-    SECOND,
-    Hands,
-    Open,
-    Redis,
-    at,
-    event,
-    kept,
-    opener,
-    redis_program,
-)
+from tests.serving.state_backings import NOW, SECOND, Hands, Open, Redis, at, event, kept
 
-from ensue.errors import ConfigError, DataError, QueryError
-from ensue.serving.state import Appended, Erased, Expired, Kept, Limits, Store, open_store
+from ensue.errors import DataError, QueryError
+from ensue.serving.state import Appended, Erased, Kept, Limits, Store, open_store
 from ensue.serving.state.sqlite import SqliteStore
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Callable[[], Redis]]:
-    """A Redis server, started when a test first needs it."""
-    started: list[Redis] = []
-
-    def server() -> Redis:
-        if not started:
-            started.append(Redis(redis_program()))
-            started[0].start()
-        return started[0]
-
-    yield server
-    for one in started:
-        one.remove()
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path, redis: Callable[[], Redis]) -> Open:
-    return opener(request.param, tmp_path, redis)
-
-
-@pytest.fixture
-def store(opened: Open) -> Store:
-    return opened(clock=Hands().clock)
 
 
 def test_an_event_is_there_when_it_is_acknowledged_for_whoever_opens_the_store(opened: Open) -> None:
@@ -167,61 +130,6 @@ def test_everything_of_an_event_comes_back_as_a_question(store: Store) -> None:
         assert (question.times is not None, question.ratings is not None) == (times, ratings)
 
 
-def test_a_full_history_lets_the_oldest_go(opened: Open) -> None:
-    store = opened(Limits(events=3), Hands().clock)
-    store.append([event(item, n - 9, id=item) for n, item in enumerate("ABCD")])
-    assert store.history(user="u").items == ["B", "C", "D"]
-    old = [event("A", -9, id="A"), event("X", -20)]
-    assert store.append(old) == Appended(outdated=2)
-    assert store.append([event("E", -6.5, id="E")]) == Appended(new=1, late=1)
-    assert store.history(user="u").items == ["C", "E", "D"]
-    assert store.counts().events == 3
-
-
-def test_the_histories_that_were_longest_without_an_event_go_first(opened: Open) -> None:
-    hands = Hands()
-    store = opened(Limits(histories=2), hands.clock)
-    for user in "abac":
-        hands.pass_by(100)
-        evicted = store.append([event("A", (hands.wall - NOW) / SECOND, user=user)]).evicted
-    assert evicted == 1
-    assert [len(store.history(user=user)) for user in "abc"] == [2, 0, 1]
-    assert (store.counts().histories, store.counts().events) == (2, 3)
-    assert store.append([event("A", 0, user=f"v{n}") for n in range(9)]).evicted == 9
-
-
-def test_what_is_idle_for_too_long_expires_by_the_clock_of_the_server(opened: Open) -> None:
-    hands = Hands()
-    store = opened(Limits(idle=1000), hands.clock)
-    store.append([event("A", -5_000), event("A", 0, user="v", session="s")])
-    hands.pass_by(990)
-    store.append([event("B", -4_000)])
-    assert store.expire() == Expired()
-    hands.pass_by(30)
-    assert store.expire() == Expired(histories=2, events=2)
-    assert store.history(user="u").items == ["A", "B"]
-    assert len(store.history(user="v")) == len(store.history(session="s")) == 0
-    assert (store.counts().histories, store.counts().events) == (1, 2)
-
-
-@pytest.mark.parametrize("jump", [-400 * 86_400, 400 * 86_400])
-def test_a_clock_that_jumps_loses_nothing(opened: Open, jump: int) -> None:
-    hands = Hands()
-    store = opened(Limits(idle=1000), hands.clock)
-    store.append([event("A", 0)])
-    hands.wall += jump * SECOND
-    assert store.expire() == Expired()
-    store.append([event("B", 1), event("C", 1, user="v")])
-    assert store.history(user="u").items == ["A", "B"]
-    hands.wall -= jump * SECOND
-    hands.pass_by(500)
-    assert store.expire() == Expired()
-    reopened = opened(Limits(idle=1000), hands.clock)
-    assert reopened.append([event("D", 400)]) == Appended(new=1)
-    assert reopened.history(user="u").items == ["A", "B", "D"]
-    assert reopened.expire() == Expired()
-
-
 def test_kept_histories_come_before_and_among_live_events_and_each_event_once(store: Store) -> None:
     store.append([event("B", -8, event="view"), event("D", -6)])
     run = kept(("u", "A", -9), ("u", "B", -8), ("u", "C", -7), ("v", "X", -5))
@@ -283,70 +191,6 @@ def test_of_a_long_kept_history_the_end_is_taken(opened: Open) -> None:
     began = time.monotonic()
     assert store.keep(kept(("u", "A", 0)), "two").events == 1
     assert time.monotonic() - began < 30  # nobody waits for one that has given up
-
-
-def test_kept_histories_do_not_expire_and_are_not_evicted(opened: Open) -> None:
-    hands = Hands()
-    store = opened(Limits(histories=1, idle=1000), hands.clock)
-    store.keep(kept(("u", "A", -9), ("v", "B", -9)), "one")
-    store.append([event("C", -1)])
-    hands.pass_by(2000)
-    assert store.expire() == Expired(histories=1, events=1)
-    assert store.history(user="u").items == ["A"]
-    store.append([event("D", 2000), event("D", 2000, user="w")])
-    assert [store.history(user=user).items for user in "uvw"] == [["A"], ["B"], ["D"]]
-
-
-def test_nothing_of_an_erased_user_is_left(opened: Open) -> None:
-    store = opened(clock=Hands().clock)
-    store.keep(kept(("u", "A", -9), ("v", "A", -9)), "one")
-    store.append([event("B", -8, session="s"), event("X", -9, user=None, session="s")])
-    store.append([event("B", -8, user="v", session="t")])
-    gone = store.erase(user="u")
-    assert (gone.events, gone.kept, gone.sessions) == (1, 1, 1)
-    for reopened in (store, opened()):
-        assert len(reopened.history(user="u")) == len(reopened.history(session="s")) == 0
-        assert reopened.history(user="v").items == ["A", "B"]
-        assert reopened.history(session="t").items == ["B"]
-    counts = store.counts()
-    assert (counts.histories, counts.events, counts.kept, counts.erased) == (2, 2, 1, 2)
-    assert (store.erase(user="u").events, store.counts().erased) == (0, 2)
-
-
-def test_nothing_of_before_an_erasure_comes_back(opened: Open) -> None:
-    hands = Hands()
-    store = opened(clock=hands.clock)
-    run = kept(("u", "A", -9), ("u", "N", 10), ("v", "A", -9))
-    sent = [event("B", -8, id="1"), event("C", -7, session="s")]
-    store.append(sent)
-    store.erase(user="u")
-    assert store.append(sent) == Appended(erased=2)
-    assert store.append([event("C", -7, user=None, session="s")]) == Appended(erased=1)
-    assert store.append([event("C", -7, user="v", session="s")]) == Appended(new=1)
-    reopened = opened(clock=hands.clock)
-    assert reopened.keep(run, "one") == Kept(users=2, events=2, erased=1)
-    assert reopened.history(user="u").items == ["N"]
-    assert len(reopened.history(session="s")) == 0
-    assert reopened.keep(run.drop("time"), "two") == Kept(users=2, events=1, erased=1)
-    assert len(reopened.history(user="u")) == 0
-    hands.pass_by(5)
-    assert reopened.append([event("D", 3)]) == Appended(new=1)
-    assert reopened.history(user="u").items == ["D"]
-
-
-def test_an_event_of_a_clock_that_is_a_little_ahead_does_not_come_back(store: Store) -> None:
-    store.append([event("A", 60, session="s")])
-    store.erase(user="u")
-    assert store.append([event("A", 60), event("A", 60, user=None, session="s")]) == Appended(erased=2)
-    assert store.append([event("B", 61)]) == Appended(new=1)
-
-
-def test_a_session_can_be_erased_alone(store: Store) -> None:
-    store.append([event("A", -9, session="s"), event("B", -8, session="t")])
-    assert store.erase(session="s").events == 1
-    assert len(store.history(session="s")) == 0
-    assert store.history(user="u").items == ["A", "B"]
-    assert store.erase(user="u").sessions == 1
 
 
 def test_revisions_grow_with_every_change_and_never_come_again(store: Store) -> None:
@@ -433,13 +277,6 @@ def test_two_who_take_over_the_same_histories_at_once_write_them_once(opened: Op
         Kept(already=True),
     ]
     assert opened().counts().kept == 50
-
-
-def test_limits_are_positive() -> None:
-    wrongs: list[dict[str, Any]] = [{"events": 0}, {"histories": -1}, {"idle": float("nan")}]
-    for wrong in wrongs:
-        with pytest.raises(ConfigError, match="is no limit"):
-            Limits(**wrong)
 
 
 def test_a_path_is_a_file_and_an_address_a_server(tmp_path: Path, redis: Callable[[], Redis]) -> None:

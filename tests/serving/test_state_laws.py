@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.serving.state_backings import SECOND, Hands, Redis, at, event, kept, opener, redis_program
+from tests.serving.state_backings import SECOND, Hands, Redis, at, event, kept, opener
 
 from ensue.serving.events import LiveEvent
 from ensue.serving.state import Appended, History, Limits, Store
@@ -141,21 +141,6 @@ STEPS: Any = st.lists(
     max_size=9,
 )
 NAMES: list[Name] = [("user", "u"), ("user", "v"), ("session", "s"), ("session", "t")]
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Callable[[], Redis]]:
-    started: list[Redis] = []
-
-    def server() -> Redis:
-        if not started:
-            started.append(Redis(redis_program()))
-            started[0].start()
-        return started[0]
-
-    yield server
-    for one in started:
-        one.remove()
 
 
 def advanced(state: tuple[int, list[Row]] | None, history: History) -> tuple[int, list[Row]]:
