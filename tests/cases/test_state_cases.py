@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.serving.state_backings import Open, Redis, folder_holds, opener, redis_program
+from tests.serving.state_backings import Open, Redis, folder_holds, opener, redis_when_needed
 
 from ensue.serving.events import read_events
 from ensue.serving.state import Appended
@@ -21,17 +21,8 @@ RING = "ABCDEFGHIJ"
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Callable[[], Redis]]:
-    started: list[Redis] = []
-
-    def server() -> Redis:
-        if not started:
-            started.append(Redis(redis_program()))
-            started[0].start()
-        return started[0]
-
-    yield server
-    for one in started:
-        one.remove()
+    with redis_when_needed() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.serving.service_process import Service, running
-from tests.serving.state_backings import Hands, Open, Redis, opener, redis_program
+from tests.serving.state_backings import Hands, Open, Redis, opener, redis_when_needed
 
 from ensue.cli import call
 from ensue.serving.state import Store
@@ -59,17 +59,8 @@ def service(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Callable[[], Redis]]:
     """A Redis server, started when a test first needs it."""
-    started: list[Redis] = []
-
-    def server() -> Redis:
-        if not started:
-            started.append(Redis(redis_program()))
-            started[0].start()
-        return started[0]
-
-    yield server
-    for one in started:
-        one.remove()
+    with redis_when_needed() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,22 @@ def redis_program() -> str:
     if found is None or not Path(found).exists():
         pytest.skip("no Redis server is installed")
     return found
+
+
+@contextmanager
+def redis_when_needed() -> Iterator[Callable[[], Redis]]:
+    """Gives a Redis server that is started when it is first asked for, and taken away at the end."""
+    started: list[Redis] = []
+
+    def server() -> Redis:
+        if not started:
+            started.append(Redis(redis_program()))
+            started[0].start()
+        return started[0]
+
+    yield server
+    for one in started:
+        one.remove()
 
 
 def opener(kind: str, folder: Path, redis: Callable[[], Redis]) -> Open:
